@@ -1,0 +1,6 @@
+"""Datasets as uint8 tensors: packed files, downloads, and stand-ins made by the program."""
+
+from plastic.data.characters import Characters, GeneratedDataWarning, load_characters
+from plastic.data.packs import data_root
+
+__all__ = ["Characters", "GeneratedDataWarning", "data_root", "load_characters"]

@@ -1,0 +1,94 @@
+"""Handwritten characters for few-shot learning, as one uint8 tensor."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from plastic.data.packs import Unavailable, load_arrays, unpack
+from plastic.data.strokes import draw_strokes
+from plastic.errors import UserError
+
+_SIDE = 105  # of an Omniglot bitmap
+_CHUNK = 8  # classes shrunk at once: their float copy is 28 MB
+
+
+class GeneratedDataWarning(UserWarning):
+    """A stand-in made by the program takes the place of a dataset that is not there."""
+
+
+@dataclass(frozen=True)
+class Characters:
+    """Drawings of characters, every class by the same number of hands.
+
+    Attributes:
+        name: how results name the dataset, e.g. ``"omniglot"``.
+        images: uint8 (classes, drawings, size, size), 255 = paper, 0 = ink. Omniglot's background classes come
+            before its evaluation classes.
+        generated: True for a stand-in made by the program.
+    """
+
+    name: str
+    images: Tensor
+    generated: bool
+
+
+def load_characters(dataset: str = "auto", data_dir: str | Path | None = None, size: int = 31) -> Characters:
+    """Load 1,623 characters, 20 drawings of each, shrunk from 105 x 105 to ``size`` x ``size``.
+
+    Args:
+        dataset: ``"omniglot"``; ``"strokes"``, generated characters that need no file; or ``"auto"``: Omniglot, and
+            strokes with a :class:`GeneratedDataWarning` where Omniglot is neither there nor can be downloaded.
+        data_dir: folder of ``omniglot.npz``; see :func:`plastic.data.data_root`.
+        size: side in pixels, 1 to 105. A pixel is the mean of the area that it covers.
+
+    Raises:
+        UserError: an unknown dataset, a size out of range, a damaged file, or no way to get Omniglot.
+    """
+    if dataset not in ("auto", "omniglot", "strokes"):
+        raise UserError(f"unknown dataset {dataset!r}; choose auto, omniglot or strokes")
+    if not 1 <= size <= _SIDE:
+        raise UserError(f"size is {size}; choose a side from 1 to {_SIDE} pixels")
+    if dataset != "strokes":
+        try:
+            pack = load_arrays("omniglot", data_dir)
+        except Unavailable as error:
+            if dataset == "omniglot":
+                raise UserError(f"{error}, or choose --dataset strokes, characters that the program generates") from error
+            warnings.warn(
+                f"{error}; going on with generated strokes: results on them are not Omniglot results",
+                GeneratedDataWarning,
+                stacklevel=2,
+            )
+        else:
+            parts = [pack.arrays["images_background"], pack.arrays["images_evaluation"]]
+            return Characters(pack.source, _shrink(parts, size), generated=False)
+    return Characters("strokes (generated)", _shrink([draw_strokes()], size), generated=True)
+
+
+def _shrink(parts: list[np.ndarray], size: int) -> Tensor:
+    """Area-average bitmaps, (classes, drawings, 105, 105) each, to one uint8 (all classes, drawings, size, size).
+
+    With the overlap of boxes and pixels counted in 1/size of a pixel every sum is a whole number below 2**24, so
+    float32 products are exact and only the last division rounds.
+    """
+    overlap = _overlap(size)
+    shrunk = torch.empty(sum(map(len, parts)), parts[0].shape[1], size, size, dtype=torch.uint8)
+    start = 0
+    for block in (part[i : i + _CHUNK] for part in parts for i in range(0, len(part), _CHUNK)):
+        pixels = torch.from_numpy(unpack(block, _SIDE)).float().flatten(0, 1)
+        rows = (overlap @ pixels).flatten(0, 1)
+        sums = (rows @ overlap.T).mul_(255 / _SIDE**2).round_()
+        shrunk[start : start + len(block)] = sums.view(len(block), -1, size, size)
+        start += len(block)
+    return shrunk
+
+
+def _overlap(size: int) -> Tensor:
+    """(size, 105): how much of each pixel lies in each box, in 1/size of a pixel, so that every row adds up to 105."""
+    box = torch.arange(size)[:, None] * _SIDE
+    pixel = torch.arange(_SIDE) * size
+    return (torch.minimum(box + _SIDE, pixel + size) - torch.maximum(box, pixel)).clamp_(min=0).float()

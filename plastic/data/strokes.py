@@ -1,0 +1,5 @@
+"""x"""
+import numpy as np
+
+def draw_strokes() -> np.ndarray:
+    raise NotImplementedError
