@@ -13,7 +13,7 @@ from plastic.data.strokes import draw_strokes
 from plastic.errors import UserError
 
 _SIDE = 105  # of an Omniglot bitmap
-_CHUNK = 8  # classes shrunk at once: their float copy is 28 MB
+_CHUNK = 8  # classes shrunk at once: few enough to stay in the cache
 
 
 class GeneratedDataWarning(UserWarning):
@@ -57,7 +57,9 @@ def load_characters(dataset: str = "auto", data_dir: str | Path | None = None, s
             pack = load_arrays("omniglot", data_dir)
         except Unavailable as error:
             if dataset == "omniglot":
-                raise UserError(f"{error}, or choose --dataset strokes, characters that the program generates") from error
+                raise UserError(
+                    f"{error}, or choose --dataset strokes, characters that the program generates"
+                ) from error
             warnings.warn(
                 f"{error}; going on with generated strokes: results on them are not Omniglot results",
                 GeneratedDataWarning,
@@ -70,25 +72,30 @@ def load_characters(dataset: str = "auto", data_dir: str | Path | None = None, s
 
 
 def _shrink(parts: list[np.ndarray], size: int) -> Tensor:
-    """Area-average bitmaps, (classes, drawings, 105, 105) each, to one uint8 (all classes, drawings, size, size).
-
-    With the overlap of boxes and pixels counted in 1/size of a pixel every sum is a whole number below 2**24, so
-    float32 products are exact and only the last division rounds.
-    """
-    overlap = _overlap(size)
-    shrunk = torch.empty(sum(map(len, parts)), parts[0].shape[1], size, size, dtype=torch.uint8)
+    """Area-average bitmaps, (classes, drawings, 105, 105) each, to one uint8 (all classes, drawings, size, size)."""
+    blocks = (part[i : i + _CHUNK] for part in parts for i in range(0, len(part), _CHUNK))
+    shrunk = np.empty((sum(map(len, parts)), parts[0].shape[1], size, size), np.uint8)
     start = 0
-    for block in (part[i : i + _CHUNK] for part in parts for i in range(0, len(part), _CHUNK)):
-        pixels = torch.from_numpy(unpack(block, _SIDE)).float().flatten(0, 1)
-        rows = (overlap @ pixels).flatten(0, 1)
-        sums = (rows @ overlap.T).mul_(255 / _SIDE**2).round_()
-        shrunk[start : start + len(block)] = sums.view(len(block), -1, size, size)
+    for block in blocks:
+        rows = _box_sums(unpack(block, _SIDE).reshape(-1, _SIDE, _SIDE), size)
+        columns = _box_sums(np.ascontiguousarray(rows.swapaxes(1, 2)), size).swapaxes(1, 2)
+        mean = (columns.astype(np.uint32) * 510 + _SIDE**2) // (2 * _SIDE**2)  # 255 * sum / 105**2, rounded
+        shrunk[start : start + len(block)] = mean.reshape(len(block), -1, size, size)
         start += len(block)
-    return shrunk
+    return torch.from_numpy(shrunk)
 
 
-def _overlap(size: int) -> Tensor:
-    """(size, 105): how much of each pixel lies in each box, in 1/size of a pixel, so that every row adds up to 105."""
-    box = torch.arange(size)[:, None] * _SIDE
-    pixel = torch.arange(_SIDE) * size
-    return (torch.minimum(box + _SIDE, pixel + size) - torch.maximum(box, pixel)).clamp_(min=0).float()
+def _box_sums(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Split the rows of (n, 105, w) into ``size`` equal boxes and add each one up: uint16 (n, size, w).
+
+    The overlap of a box with a row is counted in 1/size of a row, a whole number; a box adds up to 105, and a box of
+    boxes to 105**2, so uint16 holds every sum exactly. Two float matrix products take as long on idle cores, and
+    many times as long beside another process, which their threads wait for.
+    """
+    box = np.arange(size)[:, None] * _SIDE
+    row = np.arange(_SIDE) * size
+    overlap = (np.minimum(box + _SIDE, row + size) - np.maximum(box, row)).clip(0).astype(np.uint16)
+    sums = np.zeros((len(pixels), size, pixels.shape[2]), np.uint16)
+    for i, j in np.argwhere(overlap):
+        sums[:, i] += overlap[i, j] * pixels[:, j]
+    return sums

@@ -1,5 +1,7 @@
 """x"""
+
 import numpy as np
+
 
 def draw_strokes() -> np.ndarray:
     raise NotImplementedError
