@@ -1,0 +1,21 @@
+"""Plastic networks: layers whose connections keep learning after training (Miconi, Stanley, Clune 2018)."""
+
+from plastic import functional
+from plastic.functional import PlasticState
+from plastic.linear import PlasticLinear
+from plastic.recurrent import PlasticRNN, PlasticRNNCell
+from plastic.rules import ClippedHebb, Hebb, Modulated, Oja, Retroactive, Rule
+
+__all__ = [
+    "ClippedHebb",
+    "Hebb",
+    "Modulated",
+    "Oja",
+    "PlasticLinear",
+    "PlasticRNN",
+    "PlasticRNNCell",
+    "PlasticState",
+    "Retroactive",
+    "Rule",
+    "functional",
+]

@@ -1,0 +1,240 @@
+r"""Plasticity as pure functions on tensors: one step, many known steps at once, whole sequences.
+
+B episodes, T steps, I pre- and O post-synaptic units, N units of a recurrent layer. ``trace[b, i, j]`` connects
+pre i to post j; ``weight`` and ``alpha`` are (pre, post); ``alpha`` may also be (O,), one a post-synaptic unit, or (),
+one for all. Parameters may carry a leading dimension of R replicas (weight (R, I, O), alpha (R, I, O) | (R, O) | (R,),
+eta (R, O) | (R,)); activity and traces then carry it too.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from plastic.kernels import lean
+from plastic.rules import Rule, as_rule
+
+
+class PlasticState(NamedTuple):
+    """What a plastic recurrent network carries from step to step."""
+
+    hidden: Tensor
+    """activity (B, N)"""
+    trace: Tensor | None
+    """Hebbian trace (B, N, N); None where no connection is plastic"""
+    eligibility: Tensor | None = None
+    """eligibility trace (B, N, N) of the retroactive rule"""
+
+
+def trace_step(
+    trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor, rule: str | Rule, m: Tensor | None = None
+) -> Tensor:
+    """One step of a rule: clip(trace * retain + preᵀ write).
+
+    trace (..., B, I, O), pre (..., B, I), post (..., B, O) -> trace (..., B, I, O). ``eta`` broadcasts to ``post``: (),
+    or (O,); ``m`` is (..., B), or broadcasts to ``post``. The trace keeps its dtype. ValueError for shapes that do not
+    fit and for the retroactive rule (see ``retroactive_step``).
+    """
+    rule = _without_eligibility(rule, "trace_step")
+    _expect("pre", pre, trace.shape[:-1])
+    _expect("post", post, (*trace.shape[:-2], trace.shape[-1]))
+    retain, write = lean.vectors(rule, post, eta, _per_episode(m, post))
+    return lean.clipped(trace * retain.unsqueeze(-2) + pre.unsqueeze(-1) * write.unsqueeze(-2), rule).to(trace.dtype)
+
+
+def retroactive_step(
+    trace: Tensor, eligibility: Tensor, pre: Tensor, post: Tensor, eta: Tensor, rule: Rule, m: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One step of a retroactive rule: trace' = clip(trace + m E), E' = E * retain + preᵀ write.
+
+    Shapes as in ``trace_step``, the eligibility E like the trace. Returns trace', E'.
+    """
+    _expect("eligibility", eligibility, trace.shape)
+    _expect("pre", pre, trace.shape[:-1])
+    _expect("post", post, (*trace.shape[:-2], trace.shape[-1]))
+    signal = _per_episode(m, post)
+    assert signal is not None
+    retain, write = lean.vectors(rule, post, eta, signal)
+    gated = lean.clipped(trace + signal.unsqueeze(-2) * eligibility, rule)
+    eligibility = eligibility * retain.unsqueeze(-2) + pre.unsqueeze(-1) * write.unsqueeze(-2)
+    return gated.to(trace.dtype), eligibility.to(trace.dtype)
+
+
+def trace_write(
+    trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor, rule: str | Rule, m: Tensor | None = None
+) -> Tensor:
+    """T steps of known activity at once: trace_T = trace_0 · Π retain + preᵀ (write ⊙ later retains).
+
+    trace (..., B, I, O), pre (..., B, T, I), post (..., B, T, O) -> trace (..., B, I, O). Exact for every rule of two
+    vectors; under a clip, which has no closed form, the steps are taken one by one. ``m`` is (..., B, T), or broadcasts
+    to ``post``. Gradients reach the initial trace, pre, post, eta and m.
+    """
+    rule = _without_eligibility(rule, "trace_write")
+    steps = pre.shape[-2] if pre.dim() > 1 else 0
+    _expect("pre", pre, (*trace.shape[:-2], steps, trace.shape[-2]))
+    _expect("post", post, (*trace.shape[:-2], steps, trace.shape[-1]))
+    retain, write = lean.vectors(rule, post, eta, _per_episode(m, post))
+    with torch.autocast(trace.device.type, enabled=False):
+        return lean.write(trace, pre.to(trace.dtype), retain.to(trace.dtype), write.to(trace.dtype), rule.clip)
+
+
+def plastic_linear(
+    input: Tensor, weight: Tensor, alpha: Tensor | None, trace: Tensor | None, bias: Tensor | None = None
+) -> Tensor:
+    """What plastic connections answer: input @ (weight + alpha * trace) + bias (Miconi et al. 2018, eq. 1).
+
+    input (B, I) -> (B, O), or (B, Q, I) -> (B, Q, O) for Q questions to the same trace (B, I, O). Without ``alpha`` or
+    ``trace`` it is a plain linear map.
+    """
+    replicas = weight.dim() - 2
+    _expect("input", input, (*input.shape[:-1], weight.shape[-2]))
+    if bias is not None:
+        _expect("bias", bias, (*weight.shape[:-2], weight.shape[-1]))
+        bias = _align(bias, replicas, input.dim() - replicas)
+    if alpha is None or trace is None:
+        output = input @ (weight.unsqueeze(1) if replicas and input.dim() == 4 else weight)
+        return output if bias is None else output + bias
+    _expect("trace", trace, (*trace.shape[: replicas + 1], *weight.shape[-2:]))
+    queries = input if input.dim() == trace.dim() else input.unsqueeze(-2)  # (B, Q, I)
+    _expect("input", queries, (*trace.shape[:-2], queries.shape[-2], weight.shape[-2]))
+    alpha_ = _alpha(alpha, weight)
+    if alpha_.shape[-2] == 1:  # a coefficient a unit acts after the sum: no second matrix of coefficients is formed
+        output = queries @ weight.unsqueeze(-3) + (queries @ trace.to(queries.dtype)) * alpha_
+    else:
+        output = queries @ (weight.unsqueeze(-3) + alpha_ * trace)
+    output = output if input.dim() == trace.dim() else output.squeeze(-2)
+    return output if bias is None else output + bias
+
+
+def plastic_rnn(
+    input: Tensor,
+    state: PlasticState,
+    weight: Tensor,
+    alpha: Tensor | None,
+    eta: Tensor,
+    rule: str | Rule,
+    clamp: Tensor | None = None,
+    clamped_steps: Sequence[bool] | None = None,
+    modulator: tuple[Tensor, Tensor] | None = None,
+    nonlinearity: str = "tanh",
+) -> tuple[Tensor, PlasticState]:
+    """A plastic recurrent network over a whole sequence, with a memory-lean backward.
+
+    post_t = f(pre_t @ (weight + alpha * trace_t) + input_t) with pre_t = post_{t-1}; then the rule rewrites the trace
+    (Miconi et al. 2018, eqs. 1-3). Only the activity is stored; backward rebuilds the trace from it, so memory does not
+    grow with T but for T·B·N activities. Differentiable once.
+
+    Args:
+        input: (T, B, N).
+        state: hidden (B, N), trace (B, N, N), and the eligibility (B, N, N) of a retroactive rule.
+        weight: (N, N). alpha: (N, N), (N,), () or None for a plain recurrent network. eta: () or (N,).
+        clamp: (T, B, N) bool; True: the unit takes the value in ``input``; False: it is free.
+        clamped_steps: T bools on the host, True where every unit of every episode is clamped; those steps skip the
+            recurrence, and nothing waits for the device to find out.
+        modulator: weight (N,) and bias () of the signal m_t = tanh(post_t · weight + bias) of a modulated rule.
+        nonlinearity: ``tanh`` or ``relu``.
+    Returns: activity (T, B, N) and the state after the last step.
+    Raises ValueError for shapes, rules and options that do not fit.
+    """
+    rule = as_rule(rule)
+    _check_sequence(input, state, weight, rule, clamp, clamped_steps, modulator, nonlinearity, alpha is not None)
+    replicas = weight.dim() - 2
+    dtype = weight.dtype
+    plan = lean.Plan(rule, nonlinearity, tuple(map(bool, clamped_steps or (False,) * len(input))))
+    plastic = alpha is not None
+    tensors = lean.Tensors(
+        input=input.to(dtype),
+        hidden=state.hidden.to(dtype),
+        weight=weight,
+        clamp=clamp,
+        trace=state.trace if plastic else None,
+        eligibility=state.eligibility if plastic and rule.retroactive else None,
+        alpha=_alpha(alpha, weight).squeeze(-3) if alpha is not None else None,
+        eta=_align(eta, replicas, 2) if plastic else None,
+        m_weight=_align(modulator[0], replicas, 2) if plastic and modulator else None,
+        m_bias=_align(modulator[1], replicas, 2) if plastic and modulator else None,
+    )
+    with torch.autocast(input.device.type, enabled=False):
+        output, trace, eligibility = lean.run(tensors, plan, replicas)
+    return output, PlasticState(output[-1], trace, eligibility)
+
+
+def _align(parameter: Tensor, replicas: int, dims: int) -> Tensor:
+    """Ones after the replica dimension until ``dims`` others follow it: (R, O) -> (R, 1, O) for dims = 2."""
+    lead, core = parameter.shape[:replicas], parameter.shape[replicas:]
+    if len(core) > dims:
+        raise ValueError(f"expected at most {replicas + dims} dimensions, got the shape {tuple(parameter.shape)}")
+    return parameter.reshape(*lead, *[1] * (dims - len(core)), *core)
+
+
+def _alpha(alpha: Tensor, weight: Tensor) -> Tensor:
+    """alpha as (R, 1, I | 1, O | 1), to meet a trace (R, B, I, O)."""
+    allowed = [weight.shape, (*weight.shape[:-2], weight.shape[-1]), weight.shape[:-2]]
+    if alpha.shape not in allowed:
+        raise ValueError(f"alpha: expected one of the shapes {[tuple(s) for s in allowed]}, got {tuple(alpha.shape)}")
+    return _align(alpha, weight.dim() - 2, 3)
+
+
+def _per_episode(m: Tensor | None, post: Tensor) -> Tensor | None:
+    """The signal m as something that broadcasts to ``post``: one value an episode and step gets a unit dimension."""
+    return m.unsqueeze(-1) if m is not None and m.dim() == post.dim() - 1 else m
+
+
+def _without_eligibility(rule: str | Rule, function: str) -> Rule:
+    rule = as_rule(rule)
+    if rule.retroactive:
+        raise ValueError(
+            f"{function} carries one trace; {type(rule).__name__} needs an eligibility besides: use retroactive_step"
+        )
+    return rule
+
+
+def _expect(name: str, tensor: Tensor, shape: Sequence[int]) -> None:
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"{name}: expected the shape {tuple(shape)}, got {tuple(tensor.shape)}")
+
+
+def _check_sequence(
+    input: Tensor,
+    state: PlasticState,
+    weight: Tensor,
+    rule: Rule,
+    clamp: Tensor | None,
+    clamped_steps: Sequence[bool] | None,
+    modulator: tuple[Tensor, Tensor] | None,
+    nonlinearity: str,
+    plastic: bool,
+) -> None:
+    """Say what is wrong with a sequence before a kernel meets it."""
+    if weight.dim() not in (2, 3) or weight.shape[-1] != weight.shape[-2]:
+        raise ValueError(f"weight: expected a square (N, N) or (R, N, N), got {tuple(weight.shape)}")
+    if input.dim() != weight.dim() + 1 or len(input) == 0:
+        expected = "(T, R, B, N)" if weight.dim() == 3 else "(T, B, N)"
+        raise ValueError(f"input: expected {expected} with T >= 1, got {tuple(input.shape)}")
+    units = weight.shape[-1]
+    _expect("input", input, (*input.shape[:-1], units))
+    _expect("hidden", state.hidden, input.shape[1:])
+    if nonlinearity not in lean.NONLINEARITIES:
+        raise ValueError(f"nonlinearity: expected one of {', '.join(lean.NONLINEARITIES)}, got {nonlinearity!r}")
+    if clamp is not None:
+        _expect("clamp", clamp, input.shape)
+        if clamp.dtype != torch.bool:
+            raise ValueError(f"clamp: expected a mask of dtype bool, got {clamp.dtype}")
+    if clamped_steps is not None and len(clamped_steps) != len(input):
+        raise ValueError(f"clamped_steps: expected {len(input)} values, one a step, got {len(clamped_steps)}")
+    if not plastic:
+        return
+    square = (*input.shape[1:], units)
+    if state.trace is None:
+        raise ValueError(f"trace: expected the shape {square}, got None")
+    _expect("trace", state.trace, square)
+    if rule.modulated != (modulator is not None):
+        raise ValueError(
+            f"modulator: {type(rule).__name__} expects {'(weight, bias)' if rule.modulated else 'None'}, "
+            f"got {'None' if modulator is None else 'one'}"
+        )
+    if rule.retroactive:
+        if state.eligibility is None:
+            raise ValueError(f"eligibility: {type(rule).__name__} expects the shape {square}, got None")
+        _expect("eligibility", state.eligibility, square)
