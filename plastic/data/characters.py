@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from plastic.data.packs import Unavailable, load_arrays, unpack
+from plastic.data.download import load_arrays
+from plastic.data.packs import Unavailable, unpack
 from plastic.data.strokes import draw_strokes
 from plastic.errors import UserError
 
@@ -57,11 +58,9 @@ def load_characters(dataset: str = "auto", data_dir: str | Path | None = None, s
             pack = load_arrays("omniglot", data_dir)
         except Unavailable as error:
             if dataset == "omniglot":
-                raise UserError(
-                    f"{error}, or choose --dataset strokes, characters that the program generates"
-                ) from error
+                raise UserError(f"{error}, or choose --dataset strokes (generated characters)") from error
             warnings.warn(
-                f"{error}; going on with generated strokes: results on them are not Omniglot results",
+                f"{error}; going on with generated strokes, and results on them are not Omniglot results",
                 GeneratedDataWarning,
                 stacklevel=2,
             )

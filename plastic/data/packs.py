@@ -3,7 +3,7 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,8 @@ def data_root(data_dir: str | Path | None = None) -> Path:
 def unpack(bitmaps: np.ndarray, width: int) -> np.ndarray:
     """A bitmap array of a pack, or a slice of one, as uint8 0/1 with ``width`` columns, whichever way it was stored."""
     if bitmaps.dtype == np.bool_:
-        return (bitmaps.view(np.uint8) != 0).view(np.uint8)  # a bool read from a file may be any byte, 255 as well
+        bytes_ = bitmaps.view(np.uint8)  # of a bool read from a file: True may be any byte but 0, e.g. 255
+        return np.not_equal(bytes_, 0, out=np.empty_like(bytes_), casting="unsafe")
     return np.unpackbits(bitmaps, axis=-1, count=width)
 
 
@@ -89,23 +90,17 @@ def read_pack(path: Path, name: str) -> Pack:
     spec = SPECS[name]
     expected = {**spec.bitmaps, **spec.images, **spec.labels}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise _wrong(path, f"holds a single {file.dtype} array", "a .npz archive")
-            if missing := expected.keys() - set(file.files):
-                raise _wrong(path, f"lacks {_listed(missing)} (it has {_listed(file.files)})", _listed(expected))
-            with ThreadPoolExecutor(2) as pool:  # inflating lets go of the interpreter's lock
-                arrays = dict(zip(expected, pool.map(file.__getitem__, expected), strict=True))
-            source = file["source"] if "source" in file.files else np.array(name)
+        arrays = _read(path, [*expected, "source"])
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
-    except UserError:
-        raise
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error}); check it and its permissions") from error
     except (ValueError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         found = f"is damaged, cut short or not a .npz archive ({error})"
         raise _wrong(path, found, f"a whole .npz archive with {_listed(expected)}") from error
+    source = arrays.pop("source", np.array(name))
+    if missing := expected.keys() - arrays.keys():
+        raise _wrong(path, f"lacks {_listed(missing)}", f"a .npz archive with {_listed(expected)}")
     if source.ndim or source.dtype.kind != "U":
         raise _wrong(path, f"has a 'source' of {_described(source)}", "one string")
     for key, shape in expected.items():
@@ -126,14 +121,24 @@ def write_pack(path: Path, arrays: Arrays) -> None:
         os.fsync(file.fileno())
 
 
+def _read(path: Path, keys: list[str]) -> dict[str, np.ndarray]:
+    """Those of the arrays that the file has; two at a time, since inflating lets go of the interpreter's lock."""
+    file = np.load(path, allow_pickle=False)
+    if isinstance(file, np.ndarray):
+        raise ValueError(f"it is a single array, {_described(file)}")
+    with file, ThreadPoolExecutor(2) as pool:
+        there = [key for key in keys if key in file.files]
+        return dict(zip(there, map(np.asarray, pool.map(file.__getitem__, there)), strict=True))
+
+
 def _check(path: Path, spec: Spec, key: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     found = f"has {key} of {_described(array)}"
     if key in spec.bitmaps:
         bits = (*shape[:-1], -(-shape[-1] // 8))
-        if (array.dtype, array.shape) not in ((np.bool_, shape), (np.uint8, bits)):
+        if (array.dtype.name, array.shape) not in (("bool", shape), ("uint8", bits)):
             raise _wrong(path, found, f"bool {shape} or, packed into bits, uint8 {bits}")
     elif key in spec.images:
-        if (array.dtype, array.shape) != (np.uint8, shape):
+        if (array.dtype.name, array.shape) != ("uint8", shape):
             raise _wrong(path, found, f"uint8 {shape}")
     elif array.dtype.kind not in "ui" or array.shape != shape:
         raise _wrong(path, found, f"integers {shape}")
@@ -142,27 +147,12 @@ def _check(path: Path, spec: Spec, key: str, array: np.ndarray, shape: tuple[int
 
 
 def _wrong(path: Path, found: str, expected: str) -> UserError:
-    return UserError(f"{path} {found}; expected {expected}; replace the file, or remove it to have it fetched again")
+    return UserError(f"{path} {found}; expected {expected}: replace the file, or remove it to have it fetched again")
 
 
 def _described(array: np.ndarray) -> str:
     return f"{array.dtype} {array.shape}"
 
 
-def _listed(keys: object) -> str:
-    assert isinstance(keys, (list, set, dict))
-    return ", ".join(sorted(keys)) or "nothing"
-
-
-def load_arrays(name: str, data_dir: str | Path | None = None) -> Pack:
-    """The packed dataset ``name``, one of ``SPECS``; downloaded and packed first where the file is missing.
-
-    Raises:
-        Unavailable: the file is missing and cannot be downloaded.
-        UserError: the file is damaged or holds something else.
-    """
-    path = data_root(data_dir) / f"{name}.npz"
-    try:
-        return read_pack(path, name)
-    except FileNotFoundError:
-        raise Unavailable(f"{path} is missing") from None
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(sorted(keys))
