@@ -1,0 +1,94 @@
+"""From a configuration to result.json: every seed in its folder, then the aggregate."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from signal import SIGINT
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+
+from plastic.experiment.machine import describe_device, describe_machine, pick_device
+from plastic.experiment.options import Options
+from plastic.experiment.run import Run, refuse_taken, write_json
+from plastic.experiment.signals import Interrupted
+from plastic.experiment.statistics import Estimate, over_seeds
+
+
+C = TypeVar("C", bound=Options)
+
+
+class Outcome(NamedTuple):
+    """What one seed came to."""
+
+    dataset: str
+    """source of the data, as results name it"""
+    episodes: int
+    """training episodes"""
+    seconds: float
+    """training seconds, evaluations on the way included"""
+    metrics: Mapping[str, Estimate]
+
+
+def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> dict[str, Any]:
+    """Run ``experiment`` for every seed and write the result. Returns what result.json holds.
+
+    With several seeds each has ``<out>/seed-<n>/``; ``--resume`` goes on where each of them stands.
+    """
+    config.validate()
+    device = pick_device(config.device)
+    folder = config.out or Path("runs") / task / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config.seed}"
+    seeds = list(range(config.seed, config.seed + config.seeds))
+    folders = [folder] if len(seeds) == 1 else [folder / f"seed-{seed}" for seed in seeds]
+    if not config.resume:
+        for place in {folder, *folders}:
+            refuse_taken(place)
+    outcomes: list[Outcome] = []
+    for seed, place in zip(seeds, folders, strict=True):
+        single = dataclasses.replace(config, seed=seed, seeds=1)
+        try:
+            with Run(place, task, single, device) as run:
+                outcomes.append(experiment(single, run))
+        except KeyboardInterrupt as error:
+            raise Interrupted(SIGINT, f"interrupted: go on with the same command, --out {folder} --resume") from error
+        result = _result(single, task, device, outcomes[-1:])
+        write_json(place / "result.json", result)
+        if len(seeds) > 1:
+            print(_line(result), flush=True)
+    result = _result(config, task, device, outcomes)
+    write_json(folder / "result.json", result)
+    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {folders[0] / 'figures'}")
+    print(f"watch    tensorboard --logdir {folder}", flush=True)
+    return result
+
+
+def _result(config: Options, task: str, device: torch.device, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    seconds = [round(outcome.seconds, 1) for outcome in outcomes]
+    return {
+        "task": task,
+        "dataset": outcomes[0].dataset,
+        "preset": config.preset,
+        "command": config.command(),
+        "config": config.identity(),
+        "seeds": list(range(config.seed, config.seed + config.seeds)),
+        "episodes": outcomes[0].episodes,
+        "seconds": round(sum(seconds), 1),
+        "seconds_per_seed": seconds,
+        "machine": describe_machine(),
+        "device": describe_device(device),
+        "torch": torch.__version__,
+        "metrics": {name: over_seeds([o.metrics[name] for o in outcomes]) for name in outcomes[0].metrics},
+    }
+
+
+def _line(result: Mapping[str, Any]) -> str:
+    """One line for people: every metric with its interval, and what it is an interval of."""
+    metrics = ", ".join(
+        f"{name} {m['mean']:.4f}" + (f" ± {m['ci95']:.4f}" if m["ci95"] is not None else "")
+        for name, m in result["metrics"].items()
+    )
+    seeds = result["seeds"]
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    where = result["machine"] if result["device"] == "cpu" else result["device"]
+    return f"{result['task']} on {result['dataset']}: {metrics}  ({which}, {result['seconds'] / 60:.1f} min, {where})"

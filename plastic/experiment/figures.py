@@ -1,0 +1,39 @@
+"""Figures that several commands draw. Plain ``Figure`` objects: no window, no global state."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+
+def matrices(named: Mapping[str, Tensor], xlabel: str, ylabel: str) -> Figure:
+    """Matrices (pre, post) side by side, each on its own scale, symmetric about zero: red positive, blue negative."""
+    figure = Figure(figsize=(1.2 + 2.6 * len(named), 4.2), layout="constrained")
+    for axes, (name, matrix) in zip(figure.subplots(1, len(named), squeeze=False)[0], named.items(), strict=True):
+        values = matrix.detach().float().cpu().numpy()
+        reach = float(abs(values).max()) or 1.0
+        image = axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto", interpolation="nearest")
+        axes.set(title=name, xlabel=xlabel, ylabel=ylabel)
+        figure.colorbar(image, ax=axes, shrink=0.8)
+    return figure
+
+
+def curve(
+    history: Sequence[Mapping[str, float]],
+    names: Mapping[str, str],
+    ylabel: str,
+    title: str,
+    level: float | None = None,
+) -> Figure:
+    """Logged scalars against training episodes; ``names`` maps each to its label, ``level`` draws chance or a bar."""
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for name, label in names.items():
+        points = [(row["episodes"], row[name]) for row in history if name in row]
+        axes.plot([x for x, _ in points], [y for _, y in points], marker=".", label=label)
+    if level is not None:
+        axes.axhline(level, color="grey", linestyle=":", label="chance")
+    axes.set(xlabel="training episodes", ylabel=ylabel, title=title)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure

@@ -1,0 +1,90 @@
+"""What a run runs on: device, memory, seeds, and a description for env.json and result.json."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from plastic.errors import UserError
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is the GPU where there is one; UserError for ``cuda`` where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu")
+    device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        _keep_memory()
+    return device
+
+
+@cache
+def _keep_memory() -> bool:
+    """Tell glibc to keep freed memory for the next update instead of handing it back to the kernel.
+
+    A training step frees and takes the same megabytes again; on fresh pages the page faults cost more than the sums.
+    """
+    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, limit = -1, -3, 1 << 30
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_MMAP_THRESHOLD, limit)) and bool(mallopt(M_TRIM_THRESHOLD, limit))
+
+
+def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """An independent source of chance for each named stream of a seed."""
+    digest = hashlib.sha256(f"{stream}:{seed}".encode()).digest()  # torch's CPU generator looks at 32 bits of a seed
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:4]))
+
+
+def describe_machine() -> str:
+    """Such as ``2 cores AMD EPYC``."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} cores {_processor()}"
+
+
+def describe_device(device: torch.device) -> str:
+    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, device and the state of the source tree."""
+    return {
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "platform": platform.platform(),
+        "machine": describe_machine(),
+        "device": describe_device(device),
+        "threads": torch.get_num_threads(),
+        "git": _git_state(),
+    }
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit, and whether files differ from it; None outside a checkout or without git."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": git("status", "--porcelain") != ""}
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,137 @@
+"""Options that every command shares, presets, and the command line.
+
+A command's ``Config`` is one flat frozen dataclass that extends ``Options`` and lists its presets:
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Options):
+        MODULE: ClassVar[str] = "tasks.example"
+        PRESETS: ClassVar[Presets] = {"quick": {"episodes": 100}, "default": {}}
+        episodes: int = 1000
+        '''training episodes'''
+"""
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
+
+import tyro
+
+from plastic.errors import UserError
+from plastic.experiment.signals import Interrupted
+
+Presets = dict[str, dict[str, Any]]
+C = TypeVar("C", bound="Options")
+
+PLACES = ("out", "data_dir", "resume")  # where a run lives and what it reads; not what it is
+
+
+class Diverged(Exception):
+    """The loss is no longer a finite number. Exit status 3."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every command understands."""
+
+    MODULE: ClassVar[str]
+    """what ``python -m`` runs"""
+    PRESETS: ClassVar[Presets] = {"default": {}}
+
+    preset: str = "default"
+    """named settings; an option given beside it wins"""
+    seed: int = 0
+    """the first seed; one seed fixes initial weights, episodes and evaluation"""
+    seeds: int = 1
+    """number of seeds, run one after another and aggregated"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU where there is one"""
+    out: Path | None = None
+    """run folder; none: runs/<task>/<time>-seed<seed>"""
+    data_dir: Path | None = None
+    """folder of the packed data sets; none: $PLASTIC_DATA, then ~/.cache/plastic"""
+    resume: bool = False
+    """go on from the last checkpoint in --out"""
+    max_seconds: float | None = None
+    """stop training cleanly after this many seconds, then evaluate and write the result"""
+
+    @classmethod
+    def from_preset(cls, name: str = "default", **given: Any) -> Self:
+        """The configuration of a preset; what is ``given`` wins. UserError for an unknown preset or option."""
+        if name not in cls.PRESETS:
+            raise UserError(f"unknown preset {name!r}: expected one of {', '.join(cls.PRESETS)}")
+        known = {field.name for field in fields(cls)}
+        for option in given:
+            if option not in known:
+                raise UserError(f"unknown option {option!r}: expected one of {', '.join(sorted(known))}")
+        return cls(**{**cls.PRESETS[name], "preset": name, **given})
+
+    def validate(self) -> None:
+        """UserError for an option that makes no sense; a command extends it with its own."""
+        require(self.preset in self.PRESETS, f"--preset: expected one of {', '.join(self.PRESETS)}, got {self.preset}")
+        require(self.seed >= 0, f"--seed: expected 0 or more, got {self.seed}")
+        require(self.seeds >= 1, f"--seeds: expected at least 1, got {self.seeds}")
+        positive = self.max_seconds is None or self.max_seconds > 0
+        require(positive, f"--max-seconds: expected more than 0, got {self.max_seconds}")
+        require(
+            not self.resume or self.out is not None,
+            "--resume needs --out DIR, the folder of the run that is to go on",
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The options that make a run what it is, as plain JSON values."""
+        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items() if k not in PLACES}
+
+    def command(self) -> str:
+        """The command line that gives this configuration: the preset, and every option that differs from it."""
+        words = ["python", "-m", self.MODULE, "--preset", self.preset]
+        standard = type(self).from_preset(self.preset).identity()
+        for name, value in self.identity().items():
+            if value == standard[name]:
+                continue
+            option = name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{option}" if value else f"--no-{option}")
+            else:
+                words += [f"--{option}", str(value)]
+        return shlex.join(words)
+
+
+def require(condition: bool, message: str) -> None:
+    """UserError unless the condition holds."""
+    if not condition:
+        raise UserError(message)
+
+
+def parse(config_class: type[C], arguments: Sequence[str]) -> C:
+    """Read the command line; the values of ``--preset`` are the defaults that the help shows."""
+    preset = "default"
+    for i, argument in enumerate(arguments):
+        if argument == "--preset" and i + 1 < len(arguments):
+            preset = arguments[i + 1]
+        elif argument.startswith("--preset="):
+            preset = argument.removeprefix("--preset=")
+    default = config_class.from_preset(preset if preset in config_class.PRESETS else "default")
+    return tyro.cli(config_class, args=list(arguments), default=default, prog=f"python -m {config_class.MODULE}")
+
+
+def command(config_class: type[C], main: Callable[[C], object]) -> NoReturn:
+    """Run ``main`` as a program: 0 done, 2 what the user can mend, 3 diverged, 130 or 143 interrupted."""
+    try:
+        main(parse(config_class, sys.argv[1:]))
+    except UserError as error:
+        sys.exit(_failed(f"error: {error}", 2))
+    except Diverged as error:
+        sys.exit(_failed(f"error: {error}", 3))
+    except Interrupted as stop:
+        sys.exit(_failed(str(stop), 128 + stop.signal))
+    except KeyboardInterrupt:
+        sys.exit(_failed("interrupted", 130))
+    sys.exit(0)
+
+
+def _failed(message: str, status: int) -> int:
+    print(message, file=sys.stderr)
+    return status

@@ -1,0 +1,163 @@
+"""The run folder: what a run was told, what it saw, and what came out.
+
+``config.json``, ``env.json``, ``metrics.jsonl``, TensorBoard events, ``checkpoint.pt``, ``figures/*.png`` and, written
+last, ``result.json``.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from plastic.errors import UserError
+from plastic.experiment import checkpoint
+from plastic.experiment.machine import environment
+from plastic.experiment.options import Options
+
+
+class Run:
+    """One seed's folder. Use as a context manager; everything written in it survives what happens after.
+
+    Args:
+        folder: is made; one that holds a run already is refused unless ``config.resume``.
+        task: name of the task in results.
+        config: the options of this run.
+        device: where it computes, for ``env.json``.
+    """
+
+    def __init__(self, folder: Path, task: str, config: Options, device: torch.device) -> None:
+        self.folder, self.task, self.config, self.device = folder, task, config, device
+        self.restored: dict[str, Any] | None = None
+        self._claim()
+
+    def _claim(self) -> None:
+        described = self.folder / "config.json"
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            held = described.exists()
+        if not self.config.resume:
+            refuse_taken(self.folder)
+        if held:
+            found = read_json(described)
+            checkpoint.check_same(described, self.task, self.config.identity(), found.get("task"), found.get("config"))
+            if self.checkpoint_path.exists():
+                self.restored = checkpoint.load(self.checkpoint_path, self.task, self.config.identity())
+        self.describe()
+        write_json(self.folder / "env.json", environment(self.device))
+        self._rewind(self.restored["episodes"] if self.restored else 0)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def describe(self, **facts: Any) -> None:
+        """Write config.json: the options, and what the task wants known beside them (its class split, say)."""
+        write_json(self.folder / "config.json", {"task": self.task, "config": self.config.identity(), **facts})
+
+    def _rewind(self, episodes: int) -> None:
+        """Forget what was logged after the checkpoint: the run is about to log it again."""
+        path = self.folder / "metrics.jsonl"
+        with writing(path):
+            lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if _episodes_of(line) <= episodes]
+        checkpoint.write_whole(path, "".join(line + "\n" for line in kept).encode())
+
+    def __enter__(self) -> Self:
+        logging.getLogger("tensorboard").setLevel(logging.ERROR)
+        from torch.utils.tensorboard import SummaryWriter  # a second of imports, only for a run that starts
+
+        purge = self.restored["episodes"] + 1 if self.restored else None
+        with writing(self.folder):
+            self._events = SummaryWriter(str(self.folder), purge_step=purge)
+            if not self.restored:
+                rows = [f"| {name} | {value} |" for name, value in self.config.identity().items()]
+                self._events.add_text("config", "\n".join(["| option | value |", "|---|---|", *rows]))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._events.close()
+        except OSError:
+            if kind is None:  # do not hide why the block failed
+                raise UserError(f"could not write the TensorBoard events in {self.folder}: the disk refuses") from None
+
+    def log(self, episodes: int, scalars: Mapping[str, float]) -> None:
+        """One line of metrics.jsonl and TensorBoard scalars; names are grouped ``train/ eval/ plasticity/ time/``."""
+        path = self.folder / "metrics.jsonl"
+        with writing(path), path.open("a") as file:
+            file.write(json.dumps({"episodes": episodes, **scalars}) + "\n")
+        with writing(self.folder):
+            for name, value in scalars.items():
+                self._events.add_scalar(name, value, episodes)
+
+    def figure(self, name: str, figure: Figure, episodes: int) -> None:
+        """A figure as ``figures/<name>.png`` and in TensorBoard."""
+        path = self.folder / "figures" / f"{name}.png"
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            figure.savefig(path, dpi=120)
+            self._events.add_figure(name, figure, episodes)
+
+    def images(self, name: str, images: Tensor, episodes: int) -> None:
+        """Images (K, H, W) in [0, 1] side by side in TensorBoard."""
+        with writing(self.folder):
+            self._events.add_images(name, images.unsqueeze(1), episodes)
+
+    def history(self) -> list[dict[str, float]]:
+        """All that was logged, in order."""
+        path = self.folder / "metrics.jsonl"
+        with writing(path):
+            return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def save(self, content: Mapping[str, Any]) -> None:
+        """The checkpoint, replaced whole."""
+        with writing(self.folder):
+            self._events.flush()
+        checkpoint.save(self.checkpoint_path, {"task": self.task, "config": self.config.identity(), **content})
+
+
+def refuse_taken(folder: Path) -> None:
+    """UserError if the folder holds a run: nothing is ever overwritten."""
+    if (folder / "config.json").exists() or (folder / "result.json").exists():
+        raise UserError(f"{folder} holds a run: choose another --out, or add --resume to go on with it")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the file system refuses becomes one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"could not write {path}: {error.strerror or error}") from error
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    checkpoint.write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; UserError if it is none."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged or unreadable ({error}): choose another --out") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not what a run writes: choose another --out")
+    return content
+
+
+def _episodes_of(line: str) -> float:
+    """Where a line of metrics.jsonl belongs; one that a kill cut short belongs nowhere."""
+    try:
+        return float(json.loads(line)["episodes"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

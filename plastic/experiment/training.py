@@ -1,0 +1,132 @@
+"""The training loop of every command: it counts, watches the clock and the signals, logs and saves.
+
+Losses stay on the device between two evaluations, so nothing waits for them.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from plastic.experiment.options import Diverged
+from plastic.experiment.run import Run
+from plastic.experiment.signals import Interrupted, Signals
+
+
+class Stateful(Protocol):
+    """A model, an optimizer, a schedule: whatever a checkpoint has to bring back."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Any) -> object: ...
+
+
+class Progress:
+    """How far a run is: episodes and seconds of training, over all its sittings."""
+
+    def __init__(self) -> None:
+        self.episodes = 0
+        self.seconds = 0.0
+        self.recorded: dict[str, list[Tensor]] = {}
+
+
+def train(
+    run: Run,
+    step: Callable[[], dict[str, Tensor]],
+    evaluate: Callable[[], Mapping[str, float]],
+    parts: Mapping[str, Stateful | torch.Generator],
+    episodes: int,
+    batch: int,
+    every: int,
+    facts: Mapping[str, Any] | None = None,
+) -> Progress:
+    """Call ``step``, one update on ``batch`` episodes, until ``episodes`` are done or --max-seconds are over.
+
+    Args:
+        step: returns scalars on the device, ``loss`` among them; logged as their means under ``train/``.
+        evaluate: returns scalars with their full names; called and checkpointed every ``every`` episodes.
+        parts: what the checkpoint holds; restored first when the run resumes.
+        facts: more for the checkpoint (dicts, lists, tensors, numbers, strings).
+    Raises Diverged for a non-finite loss, keeping the last good checkpoint; Interrupted after SIGINT or SIGTERM, with
+    the checkpoint saved; UserError where the disk refuses.
+    """
+    progress = _restored(run, parts)
+    started = time.monotonic() - progress.seconds
+    limit = run.config.max_seconds or math.inf
+
+    def save() -> None:
+        recorded = {name: torch.stack(values) for name, values in progress.recorded.items()}
+        states = {
+            name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+            for name, part in parts.items()
+        }
+        position = {"episodes": progress.episodes, "seconds": progress.seconds}
+        run.save({**position, "recorded": recorded, "parts": states, **(facts or {})})
+
+    def report(bar: Any) -> None:
+        means = _means(progress, batch)
+        rate = progress.episodes / max(progress.seconds, 1e-9)
+        clock = {"time/seconds": progress.seconds, "time/episodes_per_second": rate}
+        scalars = {**means, **evaluate(), **clock}
+        run.log(progress.episodes, scalars)
+        save()
+        shown = "  ".join(f"{name} {scalars[name]:.4f}" for name in scalars if name.startswith(("train/", "eval/")))
+        if bar.disable:
+            print(f"{run.task} {progress.episodes}/{episodes} episodes  {progress.seconds:.0f} s  {shown}", flush=True)
+        else:
+            bar.set_postfix_str(shown)
+
+    bar = tqdm(total=episodes, initial=progress.episodes, unit="ep", disable=None, file=sys.stderr, dynamic_ncols=True)
+    with Signals() as signals, bar:
+        while progress.episodes < episodes and progress.seconds < limit:
+            for name, value in step().items():
+                progress.recorded.setdefault(name, []).append(value.detach())
+            progress.episodes += batch
+            progress.seconds = time.monotonic() - started
+            bar.update(batch)
+            if progress.episodes % every < batch or progress.episodes >= episodes:
+                report(bar)
+                progress.seconds = time.monotonic() - started
+            if signals.received is not None:
+                save()
+                raise Interrupted(
+                    signals.received,
+                    f"interrupted at {progress.episodes} episodes; checkpoint saved: "
+                    f"go on with the same command, --out {run.folder} --resume",
+                )
+        if progress.recorded:  # --max-seconds ended it between two evaluations
+            report(bar)
+    return progress
+
+
+def _restored(run: Run, parts: Mapping[str, Stateful | torch.Generator]) -> Progress:
+    """The progress of the checkpoint that the run resumes, with every part put back; else a fresh one."""
+    progress, content = Progress(), run.restored
+    if content is None:
+        return progress
+    for name, part in parts.items():
+        state = content["parts"][name]
+        if isinstance(part, torch.Generator):
+            part.set_state(state)
+        else:
+            part.load_state_dict(state)
+    progress.episodes, progress.seconds = content["episodes"], content["seconds"]
+    progress.recorded = {name: list(values.to(run.device)) for name, values in content["recorded"].items()}
+    return progress
+
+
+def _means(progress: Progress, batch: int) -> dict[str, float]:
+    """The means since the last report, brought to the host at once. Diverged if a loss was not finite."""
+    columns = {name: torch.stack(values).double().cpu() for name, values in progress.recorded.items()}
+    finite = torch.isfinite(columns["loss"])
+    if not finite.all():
+        updates = len(finite) - int(finite.to(torch.int8).argmin())
+        at = progress.episodes - (updates - 1) * batch
+        raise Diverged(f"the loss stopped being finite at episode {at}; the last checkpoint before it is kept")
+    progress.recorded = {}
+    return {f"train/{name}": values.mean().item() for name, values in columns.items()}
