@@ -10,10 +10,9 @@ from torch import Tensor
 
 from plastic.data.download import load_arrays
 from plastic.data.packs import Unavailable, unpack
-from plastic.data.strokes import draw_strokes
+from plastic.data.strokes import SIDE, draw_strokes
 from plastic.errors import UserError
 
-_SIDE = 105  # of an Omniglot bitmap
 _CHUNK = 8  # classes shrunk at once: few enough to stay in the cache
 
 
@@ -51,8 +50,8 @@ def load_characters(dataset: str = "auto", data_dir: str | Path | None = None, s
     """
     if dataset not in ("auto", "omniglot", "strokes"):
         raise UserError(f"unknown dataset {dataset!r}; choose auto, omniglot or strokes")
-    if not 1 <= size <= _SIDE:
-        raise UserError(f"size is {size}; choose a side from 1 to {_SIDE} pixels")
+    if not 1 <= size <= SIDE:
+        raise UserError(f"size is {size}; choose a side from 1 to {SIDE} pixels")
     if dataset != "strokes":
         try:
             pack = load_arrays("omniglot", data_dir)
@@ -76,9 +75,9 @@ def _shrink(parts: list[np.ndarray], size: int) -> Tensor:
     shrunk = np.empty((sum(map(len, parts)), parts[0].shape[1], size, size), np.uint8)
     start = 0
     for block in blocks:
-        rows = _box_sums(unpack(block, _SIDE).reshape(-1, _SIDE, _SIDE), size)
+        rows = _box_sums(unpack(block, SIDE).reshape(-1, SIDE, SIDE), size)
         columns = _box_sums(np.ascontiguousarray(rows.swapaxes(1, 2)), size).swapaxes(1, 2)
-        mean = (columns.astype(np.uint32) * 510 + _SIDE**2) // (2 * _SIDE**2)  # 255 * sum / 105**2, rounded
+        mean = (columns.astype(np.uint32) * 510 + SIDE**2) // (2 * SIDE**2)  # 255 * sum / 105**2, rounded
         shrunk[start : start + len(block)] = mean.reshape(len(block), -1, size, size)
         start += len(block)
     return torch.from_numpy(shrunk)
@@ -91,9 +90,9 @@ def _box_sums(pixels: np.ndarray, size: int) -> np.ndarray:
     boxes to 105**2, so uint16 holds every sum exactly. Two float matrix products take as long on idle cores, and
     many times as long beside another process, which their threads wait for.
     """
-    box = np.arange(size)[:, None] * _SIDE
-    row = np.arange(_SIDE) * size
-    overlap = (np.minimum(box + _SIDE, row + size) - np.maximum(box, row)).clip(0).astype(np.uint16)
+    box = np.arange(size)[:, None] * SIDE
+    row = np.arange(SIDE) * size
+    overlap = (np.minimum(box + SIDE, row + size) - np.maximum(box, row)).clip(0).astype(np.uint16)
     sums = np.zeros((len(pixels), size, pixels.shape[2]), np.uint16)
     for i, j in np.argwhere(overlap):
         sums[:, i] += overlap[i, j] * pixels[:, j]
