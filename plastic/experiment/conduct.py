@@ -15,7 +15,6 @@ from plastic.experiment.run import Run, refuse_taken, write_json
 from plastic.experiment.signals import Interrupted
 from plastic.experiment.statistics import Estimate, over_seeds
 
-
 C = TypeVar("C", bound=Options)
 
 

@@ -31,12 +31,12 @@ def _keep_memory() -> bool:
 
     A training step frees and takes the same megabytes again; on fresh pages the page faults cost more than the sums.
     """
-    M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, limit = -1, -3, 1 << 30
+    M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from malloc.h
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
-        return False
-    return bool(mallopt(M_MMAP_THRESHOLD, limit)) and bool(mallopt(M_TRIM_THRESHOLD, limit))
+        return False  # another C library
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
 def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> torch.Generator:

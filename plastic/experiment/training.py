@@ -38,7 +38,7 @@ class Progress:
 def train(
     run: Run,
     step: Callable[[], dict[str, Tensor]],
-    evaluate: Callable[[], Mapping[str, float]],
+    evaluate: Callable[[int], Mapping[str, float]],
     parts: Mapping[str, Stateful | torch.Generator],
     episodes: int,
     batch: int,
@@ -49,7 +49,8 @@ def train(
 
     Args:
         step: returns scalars on the device, ``loss`` among them; logged as their means under ``train/``.
-        evaluate: returns scalars with their full names; called and checkpointed every ``every`` episodes.
+        evaluate: given the episodes so far, returns scalars with their full names; called every ``every`` episodes,
+            before each checkpoint.
         parts: what the checkpoint holds; restored first when the run resumes.
         facts: more for the checkpoint (dicts, lists, tensors, numbers, strings).
     Raises Diverged for a non-finite loss, keeping the last good checkpoint; Interrupted after SIGINT or SIGTERM, with
@@ -72,7 +73,7 @@ def train(
         means = _means(progress, batch)
         rate = progress.episodes / max(progress.seconds, 1e-9)
         clock = {"time/seconds": progress.seconds, "time/episodes_per_second": rate}
-        scalars = {**means, **evaluate(), **clock}
+        scalars = {**means, **evaluate(progress.episodes), **clock}
         run.log(progress.episodes, scalars)
         save()
         shown = "  ".join(f"{name} {scalars[name]:.4f}" for name in scalars if name.startswith(("train/", "eval/")))

@@ -1,0 +1,1 @@
+"""Experiments on memory: few-shot characters, patterns, images."""

@@ -1,0 +1,97 @@
+"""Few-shot episodes over a set of characters: which drawings, which rotations, which labels.
+
+An episode of N ways and K shots shows K drawings of each of N classes with their labels (the support) and then asks for
+the labels of others (the queries). Everything is drawn by index, whole batches of episodes at once.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+HELD_OUT = 100  # test classes, and as many of the training classes for choosing settings (Miconi et al. 2018)
+ROTATIONS = 4
+
+
+class Split(NamedTuple):
+    """Class numbers, disjoint; a class's rotations go where the class goes."""
+
+    train: list[int]
+    validation: list[int]
+    test: list[int]
+
+
+def split_classes(classes: int) -> Split:
+    """The one split of every run: 100 test classes from a fixed shuffle, and 100 of the others for validation."""
+    shuffled = np.random.default_rng(0).permutation(classes).tolist()
+    rest, test = shuffled[:-HELD_OUT], shuffled[-HELD_OUT:]
+    return Split(rest[:-HELD_OUT], rest[-HELD_OUT:], test)
+
+
+class Episodes(NamedTuple):
+    """B episodes as numbers of images: the support class by class, then the queries."""
+
+    support: Tensor  # (B, N * K)
+    queries: Tensor  # (B, Q)
+    labels: Tensor  # (B, Q), which of the N classes each query is
+
+
+def rotated(images: Tensor) -> Tensor:
+    """Every drawing in its four rotations: uint8 (C, D, S, S) -> (4 * C * D, S, S); ``draw`` knows the order."""
+    return torch.stack([torch.rot90(images, turns, (2, 3)) for turns in range(ROTATIONS)]).flatten(0, 2)
+
+
+def draw(
+    classes: Tensor,
+    shape: tuple[int, int],
+    batch: int,
+    ways: int,
+    shots: int,
+    queries: int,
+    generator: torch.Generator,
+) -> Episodes:
+    """B episodes of random classes, each in one random rotation, of random drawings without repetition.
+
+    ``classes`` are the numbers to choose from, ``shape`` is (all classes, drawings of each). The queries are spread
+    evenly: each class is asked for ``queries // ways`` times, and the rest go to classes picked at random.
+    """
+    total, drawings = shape
+    device = classes.device
+
+    def pick(count: int, *sizes: int) -> Tensor:
+        """``count`` different numbers below the last size, in random order."""
+        return torch.rand(*sizes, generator=generator, device=device).topk(count).indices
+
+    chosen = classes[pick(ways, batch, len(classes))]  # (B, N)
+    turned = chosen + total * torch.randint(ROTATIONS, (batch, ways), generator=generator, device=device)
+    each = math.ceil(queries / ways)
+    drawn = pick(shots + each, batch, ways, drawings)
+    numbers = turned.unsqueeze(-1) * drawings + drawn  # (B, N, K + each)
+    even = queries // ways
+    asked = numbers[:, :, shots : shots + even].flatten(1)
+    labels = torch.arange(ways, device=device).repeat_interleave(even).expand(batch, -1)
+    if even < each:
+        some = pick(queries - even * ways, batch, ways)
+        asked = torch.cat([asked, numbers[:, :, -1].gather(1, some)], 1)
+        labels = torch.cat([labels, some], 1)
+    return Episodes(numbers[:, :, :shots].flatten(1), asked, labels)
+
+
+def distorted(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """A random small affine map for each image (B, 1, S, S) of white paper = 1: what a hand does anyway.
+
+    At strength 1: up to 10 degrees of rotation, 15% of scale on each axis, 0.15 of shear, a tenth of the half-width of
+    shift.
+    """
+    unit = 2 * torch.rand(6, len(images), generator=generator, device=images.device) - 1
+    unit = unit * strength
+    angle = unit[0] * math.radians(10)
+    wide, high = torch.exp(0.15 * unit[1]), torch.exp(0.15 * unit[2])
+    shear, right, down = 0.15 * unit[3], 0.1 * unit[4], 0.1 * unit[5]
+    cos, sin = angle.cos(), angle.sin()
+    rows = [torch.stack([cos * wide, shear - sin * high, right], 1), torch.stack([sin * wide, cos * high, down], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
+    return 1 - F.grid_sample(1 - images, grid, align_corners=False)  # paper comes in from beyond the edge

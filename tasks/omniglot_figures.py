@@ -1,0 +1,73 @@
+"""What the Omniglot run shows: an episode, the accuracy so far, the coefficients, and a memory being written."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from plastic.experiment import Run, generator
+from plastic.experiment.figures import curve, matrices
+from tasks.episodes import draw, rotated
+
+if TYPE_CHECKING:
+    from tasks.omniglot import Config, Network
+
+
+@torch.no_grad()
+def draw_figures(run: Run, network: "Network", config: "Config", images: Tensor, dataset: str, at: int) -> None:
+    """Write every figure of the run as it stands; ``images`` are those of the classes under test."""
+    network.eval()
+    chance = generator(config.seed, "figure", images.device)
+    classes, shape = torch.arange(len(images), device=images.device), (images.shape[0], images.shape[1])
+    episode = draw(classes, shape, 1, config.ways, config.shots, config.ways, chance)
+    pictures = rotated(images)
+    shown, asked = pictures[episode.support[0]], pictures[episode.queries[0]]
+    labels = torch.arange(config.ways, device=images.device).repeat_interleave(config.shots)
+    inputs = (part.unsqueeze(1).float() / 255 for part in (shown, asked))
+    support, queries = (network.embed(part).unsqueeze(0) for part in inputs)
+    trace = network.remember(support, labels.unsqueeze(0))
+    answers = network.answer(queries, trace, config.ways).argmax(-1)[0]
+
+    run.figure("episode", episode_figure(shown, asked, episode.labels[0], answers, dataset), at)
+    run.images("episode/support", shown.float() / 255, at)
+    run.images("episode/queries", asked.float() / 255, at)
+    learned = {"weight": network.readout.weight[:, : config.ways]}
+    if network.readout.alpha is not None and trace is not None:
+        alpha = network.readout.alpha
+        learned["alpha"] = (alpha[..., : config.ways] if alpha.dim() else alpha).expand_as(learned["weight"])
+        blank = torch.zeros_like(trace)
+        written = {"trace before": blank[0, :, : config.ways], "trace after": trace[0, :, : config.ways]}
+        run.figure("trace", matrices(written, "class unit (post)", "feature (pre)"), at)
+    run.figure("alpha", matrices(learned, "class unit (post)", "feature (pre)"), at)
+
+
+def episode_figure(shown: Tensor, asked: Tensor, labels: Tensor, answers: Tensor, dataset: str) -> Figure:
+    """The support (N * K, S, S), class by class, above one query of each class with what the network said."""
+    ways, shots = len(asked), len(shown) // len(asked)
+    columns = min(ways, 10)
+    figure = Figure(figsize=(1.1 * columns + 0.6, 1.25 * (shots + 1) + 0.5), layout="constrained")
+    axes = figure.subplots(shots + 1, columns, squeeze=False)
+    for column in range(columns):
+        for shot in range(shots):
+            _picture(axes[shot][column], shown[column * shots + shot])
+        axes[0][column].set_title(f"{column + 1}", fontsize=10)
+        query, right = axes[shots][column], bool(answers[column] == labels[column])
+        _picture(query, asked[column])
+        query.set_xlabel(f"says {int(answers[column]) + 1}", color="green" if right else "red", fontsize=10)
+    axes[0][0].set_ylabel("support", fontsize=10)
+    axes[shots][0].set_ylabel("query", fontsize=10)
+    figure.suptitle(f"{ways}-way {shots}-shot episode of unseen classes ({dataset})", fontsize=11)
+    return figure
+
+
+def _picture(axes: Axes, image: Tensor) -> None:
+    axes.imshow(image.cpu().numpy(), cmap="gray", vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[])
+
+
+def accuracy_figure(run: Run, name: str, chance: float, dataset: str) -> Figure:
+    """Accuracy against training episodes, on the training classes and on unseen ones."""
+    names = {"train/accuracy": "training episodes", f"eval/{name}": name.replace("_", " ")}
+    return curve(run.history(), names, "accuracy", f"Omniglot few-shot ({dataset})", chance)
