@@ -52,20 +52,21 @@ def load_characters(dataset: str = "auto", data_dir: str | Path | None = None, s
         raise UserError(f"unknown dataset {dataset!r}; choose auto, omniglot or strokes")
     if not 1 <= size <= SIDE:
         raise UserError(f"size is {size}; choose a side from 1 to {SIDE} pixels")
-    if dataset != "strokes":
-        try:
-            pack = load_arrays("omniglot", data_dir)
-        except Unavailable as error:
-            if dataset == "omniglot":
-                raise UserError(f"{error}, or choose --dataset strokes (generated characters)") from error
-            warnings.warn(
-                f"{error}; going on with generated strokes, and results on them are not Omniglot results",
-                GeneratedDataWarning,
-                stacklevel=2,
-            )
-        else:
-            parts = [pack.arrays["images_background"], pack.arrays["images_evaluation"]]
-            return Characters(pack.source, _shrink(parts, size), generated=False)
+    if dataset == "strokes":
+        return _strokes(size)
+    try:
+        pack = load_arrays("omniglot", data_dir)
+    except Unavailable as error:
+        if dataset == "omniglot":
+            raise UserError(f"{error}, or choose --dataset strokes (generated characters)") from error
+        warning = f"{error}; going on with generated strokes, and results on them are not Omniglot results"
+        warnings.warn(warning, GeneratedDataWarning, stacklevel=2)
+        return _strokes(size)
+    parts = [pack.arrays["images_background"], pack.arrays["images_evaluation"]]
+    return Characters(pack.source, _shrink(parts, size), generated=False)
+
+
+def _strokes(size: int) -> Characters:
     return Characters("strokes (generated)", _shrink([draw_strokes()], size), generated=True)
 
 

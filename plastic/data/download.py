@@ -15,6 +15,7 @@ import numpy as np
 from plastic.data.packs import SPECS, Arrays, Pack, Unavailable, data_root, read_pack, write_pack
 
 TIMEOUT = 10.0  # seconds for a server to answer, and for each further piece of its answer
+_settings = threading.Lock()  # the time limit of sockets and the filters of warnings belong to the whole process
 
 
 def load_arrays(name: str, data_dir: str | Path | None = None) -> Pack:
@@ -50,14 +51,14 @@ def _fetch(name: str, path: Path) -> None:
 
 def _download(name: str, folder: str) -> Arrays:
     """Fetch into ``folder`` with torchvision, which compares md5 sums, and return the arrays of the pack."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)  # torchvision sets no time limit of its own
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about how the archives were once written; nothing to mend here
+    with _settings, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about how the archives were once written; nothing to mend here
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(TIMEOUT)  # torchvision sets no time limit of its own
+        try:
             return _omniglot(folder) if name == "omniglot" else _labelled(name, folder)
-    finally:
-        socket.setdefaulttimeout(before)
+        finally:
+            socket.setdefaulttimeout(before)
 
 
 def _omniglot(folder: str) -> Arrays:

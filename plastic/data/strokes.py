@@ -158,7 +158,7 @@ def _style(rng: np.random.Generator, points: np.ndarray, careless: float) -> np.
     """A writer's size, proportions, slant and tilt, which differ a little from drawing to drawing."""
     deviations = (0.11, 0.08, 0.07, 0.04)
     size, proportion, slant, tilt = (
-        _over(rng.normal(rng.normal(0, d), d * careless, points.shape[1])) for d in deviations
+        _over(rng.normal(rng.normal(0, d), d * careless, (points.shape[1],))) for d in deviations
     )
     x, y = points * np.exp(size)
     return np.stack([x * np.exp(proportion) - y * (tilt + slant), y * np.exp(-proportion) + x * tilt])
