@@ -23,6 +23,7 @@ from plastic.experiment import (
     Outcome,
     Presets,
     Run,
+    Stateful,
     command,
     conduct,
     estimate,
@@ -321,9 +322,14 @@ def experiment(config: Config, run: Run) -> Outcome:
     step = step_function(
         config, network, optimizer, schedule, torch.tensor(trained_on, device=device), rotated(images), shape, chance
     )
-    parts = {"network": network, "optimizer": optimizer, "schedule": schedule, "episodes": chance}
+    parts: dict[str, Stateful | torch.Generator] = {
+        "network": network,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "episodes": chance,
+    }
     progress = train(run, step, evaluate, parts, config.episodes, config.batch, config.eval_every, facts)
-    run.figure("accuracy", accuracy_figure(run, name, 1 / config.ways, characters.name), progress.episodes)
+    run.figure("accuracy", accuracy_figure(run, config, name, characters.name), progress.episodes)
     right = correct(network, config, tested, config.test_episodes, generator(config.seed, "test", device))
     metrics: dict[str, Estimate] = {name: estimate(right)}
     return Outcome(characters.name, progress.episodes, progress.seconds, metrics)

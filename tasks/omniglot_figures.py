@@ -39,7 +39,7 @@ def draw_figures(run: Run, network: "Network", config: "Config", images: Tensor,
         learned["alpha"] = (alpha[..., : config.ways] if alpha.dim() else alpha).expand_as(learned["weight"])
         blank = torch.zeros_like(trace)
         written = {"trace before": blank[0, :, : config.ways], "trace after": trace[0, :, : config.ways]}
-        run.figure("trace", matrices(written, "class unit (post)", "feature (pre)"), at)
+        run.figure("trace", matrices(written, "class unit (post)", "feature (pre)", one_scale=True), at)
     run.figure("alpha", matrices(learned, "class unit (post)", "feature (pre)"), at)
 
 
@@ -67,7 +67,10 @@ def _picture(axes: Axes, image: Tensor) -> None:
     axes.set(xticks=[], yticks=[])
 
 
-def accuracy_figure(run: Run, name: str, chance: float, dataset: str) -> Figure:
+def accuracy_figure(run: Run, config: "Config", name: str, dataset: str) -> Figure:
     """Accuracy against training episodes, on the training classes and on unseen ones."""
-    names = {"train/accuracy": "training episodes", f"eval/{name}": name.replace("_", " ")}
-    return curve(run.history(), names, "accuracy", f"Omniglot few-shot ({dataset})", chance)
+    names = {
+        f"eval/{name}": f"{config.ways}-way {config.shots}-shot, unseen classes",
+        "train/accuracy": f"{config.train_ways}-way {config.shots}-shot, training classes",
+    }
+    return curve(run.history(), names, "accuracy", f"Few-shot characters ({dataset})", 1 / config.ways)

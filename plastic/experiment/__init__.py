@@ -6,7 +6,7 @@ from plastic.experiment.options import Diverged, Options, Presets, command, requ
 from plastic.experiment.run import Run
 from plastic.experiment.signals import Interrupted
 from plastic.experiment.statistics import Estimate, estimate
-from plastic.experiment.training import Progress, train
+from plastic.experiment.training import Progress, Stateful, train
 
 __all__ = [
     "Diverged",
@@ -17,6 +17,7 @@ __all__ = [
     "Presets",
     "Progress",
     "Run",
+    "Stateful",
     "command",
     "conduct",
     "estimate",

@@ -6,12 +6,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 
-def matrices(named: Mapping[str, Tensor], xlabel: str, ylabel: str) -> Figure:
-    """Matrices (pre, post) side by side, each on its own scale, symmetric about zero: red positive, blue negative."""
+def matrices(named: Mapping[str, Tensor], xlabel: str, ylabel: str, one_scale: bool = False) -> Figure:
+    """Matrices (pre, post) side by side, red positive, blue negative; each on its own scale, or all on one."""
     figure = Figure(figsize=(1.2 + 2.6 * len(named), 4.2), layout="constrained")
+    largest = max(float(matrix.detach().abs().max()) for matrix in named.values()) if one_scale else None
     for axes, (name, matrix) in zip(figure.subplots(1, len(named), squeeze=False)[0], named.items(), strict=True):
         values = matrix.detach().float().cpu().numpy()
-        reach = float(abs(values).max()) or 1.0
+        reach = largest or float(abs(values).max()) or 1.0
         image = axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto", interpolation="nearest")
         axes.set(title=name, xlabel=xlabel, ylabel=ylabel)
         figure.colorbar(image, ax=axes, shrink=0.8)
