@@ -31,7 +31,7 @@ from plastic.experiment import (
     require,
     train,
 )
-from tasks.episodes import HELD_OUT, distorted, draw, rotated, split_classes
+from tasks.episodes import HELD_OUT, Episodes, distorted, draw, rotated, split_classes
 from tasks.omniglot_figures import accuracy_figure, draw_figures
 
 PAPER: dict[str, Any] = {
@@ -219,41 +219,27 @@ def as_input(images: Tensor) -> Tensor:
     return images.unsqueeze(1).float() / 255
 
 
-def step_function(
-    config: Config,
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    schedule: Any,
-    classes: Tensor,
-    images: Tensor,
-    shape: tuple[int, int],
-    chance: torch.Generator,
-) -> Callable[[], dict[str, Tensor]]:
-    """One update: a batch of episodes, one convolution call for all their images, one closed-form write."""
+def loss_of(
+    network: Network, config: Config, images: Tensor, episodes: Episodes, chance: torch.Generator
+) -> dict[str, Tensor]:
+    """Loss and accuracy of a batch: one convolution call for all its images, one closed-form write, one reading.
 
-    def step() -> dict[str, Tensor]:
-        network.train()
-        episodes = draw(classes, shape, config.batch, config.train_ways, config.shots, config.queries, chance)
-        numbers = torch.cat([episodes.support, episodes.queries], 1)  # (B, N * K + Q)
-        inputs = as_input(images[numbers.flatten()])
-        if config.distortion:
-            inputs = distorted(inputs, config.distortion, chance)
-        support, queries = take_turns(network.embed(inputs).unflatten(0, numbers.shape), config)
-        labels = support_labels(len(support), config.train_ways, config.shots, support.device)
-        trace = network.remember(*in_random_order(support, labels, chance))
-        logits = network.answer(queries, trace, config.train_ways).flatten(0, 1)
-        wanted = episodes.labels.repeat(config.turns, 1).flatten()
-        if config.loss == "binary":
-            loss = F.binary_cross_entropy(logits.softmax(-1), F.one_hot(wanted, config.train_ways).to(logits.dtype))
-        else:
-            loss = F.cross_entropy(logits, wanted)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        return {"loss": loss, "accuracy": (logits.argmax(-1) == wanted).float().mean()}
-
-    return step
+    ``images`` are all drawings in all rotations, uint8 (4 * C * D, S, S).
+    """
+    numbers = torch.cat([episodes.support, episodes.queries], 1)  # (B, N * K + Q)
+    inputs = as_input(images[numbers.flatten()])
+    if config.distortion:
+        inputs = distorted(inputs, config.distortion, chance)
+    support, queries = take_turns(network.embed(inputs).unflatten(0, numbers.shape), config)
+    labels = support_labels(len(support), config.train_ways, config.shots, support.device)
+    trace = network.remember(*in_random_order(support, labels, chance))
+    logits = network.answer(queries, trace, config.train_ways).flatten(0, 1)
+    wanted = episodes.labels.repeat(config.turns, 1).flatten()
+    if config.loss == "binary":
+        loss = F.binary_cross_entropy(logits.softmax(-1), F.one_hot(wanted, config.train_ways).to(logits.dtype))
+    else:
+        loss = F.cross_entropy(logits, wanted)
+    return {"loss": loss, "accuracy": (logits.detach().argmax(-1) == wanted).float().mean()}
 
 
 @torch.no_grad()
@@ -319,9 +305,18 @@ def experiment(config: Config, run: Run) -> Outcome:
         draw_figures(run, network, config, tested, characters.name, episodes)
         return {f"eval/{name}": right.mean().item(), **plasticity(network)}
 
-    step = step_function(
-        config, network, optimizer, schedule, torch.tensor(trained_on, device=device), rotated(images), shape, chance
-    )
+    training_classes, drawings = torch.tensor(trained_on, device=device), rotated(images)
+
+    def step() -> dict[str, Tensor]:
+        network.train()
+        episodes = draw(training_classes, shape, config.batch, config.train_ways, config.shots, config.queries, chance)
+        scalars = loss_of(network, config, drawings, episodes, chance)
+        optimizer.zero_grad()
+        scalars["loss"].backward()
+        optimizer.step()
+        schedule.step()
+        return scalars
+
     parts: dict[str, Stateful | torch.Generator] = {
         "network": network,
         "optimizer": optimizer,
