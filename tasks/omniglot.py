@@ -9,6 +9,7 @@ the labelled support, and then answers the queries. Gradient descent never sees 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -40,6 +41,7 @@ PAPER: dict[str, Any] = {
     "train_ways": 5,
     "queries": 1,
     "turns": 1,
+    "widths": (64, 64, 64, 64),
     "norm": "none",
     "activation": "tanh",
     "distortion": 0.0,
@@ -90,8 +92,8 @@ class Config(Options):
     """training episodes"""
     batch: int = 1
     """episodes per update"""
-    width: int = 64
-    """features of each convolution"""
+    widths: tuple[int, int, int, int] = (32, 64, 128, 256)
+    """features of each convolution (the paper: 64 everywhere); the last are what the plastic read-out sees"""
     norm: Literal["batch", "none"] = "batch"
     """batch: normalise each convolution's output; tests use the running statistics"""
     activation: Literal["relu", "tanh"] = "relu"
@@ -115,10 +117,11 @@ class Config(Options):
         super().validate()
         for name in ("ways", "train_ways"):
             require(getattr(self, name) >= 2, f"--{name.replace('_', '-')}: expected at least 2 classes")
-        for name in ("shots", "queries", "turns", "episodes", "batch", "width", "eval_every"):
+        for name in ("shots", "queries", "turns", "episodes", "batch", "eval_every"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
         require(self.test_episodes >= 2, f"--test-episodes: expected at least 2, got {self.test_episodes}")
+        require(min(self.widths) >= 1, f"--widths: expected at least 1 feature each, got {self.widths}")
         require(self.lr > 0, f"--lr: expected more than 0, got {self.lr}")
         require(self.plastic_lr > 0, f"--plastic-lr: expected more than 0, got {self.plastic_lr}")
         require(self.distortion >= 0, f"--distortion: expected 0 or more, got {self.distortion}")
@@ -164,14 +167,14 @@ class Network(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for i in range(4):
-            layers.append(nn.Conv2d(config.width if i else 1, config.width, 3, stride=2, bias=config.norm == "none"))
+        for i, (before, after) in enumerate(pairwise((1, *config.widths))):
+            layers.append(nn.Conv2d(before, after, 3, stride=2, bias=config.norm == "none"))
             if config.norm == "batch":
-                layers.append(nn.BatchNorm2d(config.width))
+                layers.append(nn.BatchNorm2d(after))
             layers.append(nn.ReLU() if config.activation == "relu" and i < 3 else nn.Tanh())
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
         alpha = config.alpha if config.model == "plastic" else "none"
-        self.readout = PlasticLinear(config.width, config.train_ways, config.rule, alpha, bias=False)
+        self.readout = PlasticLinear(config.widths[-1], config.train_ways, config.rule, alpha, bias=False)
         nn.init.normal_(self.readout.weight, std=0.01)
 
     def embed(self, images: Tensor) -> Tensor:

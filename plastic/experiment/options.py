@@ -82,7 +82,8 @@ class Options:
 
     def identity(self) -> dict[str, Any]:
         """The options that make a run what it is, as plain JSON values."""
-        return {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self).items() if k not in PLACES}
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+        return {k: v for k, v in plain.items() if k not in PLACES}
 
     def command(self) -> str:
         """The command line that gives this configuration: the preset, and every option that differs from it."""
@@ -95,7 +96,7 @@ class Options:
             if isinstance(value, bool):
                 words.append(f"--{option}" if value else f"--no-{option}")
             else:
-                words += [f"--{option}", str(value)]
+                words += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
         return shlex.join(words)
 
 
