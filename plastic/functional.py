@@ -28,41 +28,43 @@ class PlasticState(NamedTuple):
 
 
 def trace_step(
-    trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor, rule: str | Rule, m: Tensor | None = None
+    trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor | float, rule: str | Rule, m: Tensor | None = None
 ) -> Tensor:
     """One step of a rule: clip(trace * retain + preᵀ write).
 
-    trace (..., B, I, O), pre (..., B, I), post (..., B, O) -> trace (..., B, I, O). ``eta`` broadcasts to ``post``: (),
-    or (O,); ``m`` is (..., B), or broadcasts to ``post``. The trace keeps its dtype. ValueError for shapes that do not
-    fit and for the retroactive rule (see ``retroactive_step``).
+    trace (..., B, I, O), pre (..., B, I), post (..., B, O) -> trace (..., B, I, O). ``eta`` is () or (O,), or
+    broadcasts to ``post``; ``m`` is (..., B), or broadcasts to ``post``. The trace keeps its dtype, and the step is
+    taken in it.
+    ValueError for shapes that do not fit and for the retroactive rule (see ``retroactive_step``).
     """
     rule = _without_eligibility(rule, "trace_step")
     _expect("pre", pre, trace.shape[:-1])
     _expect("post", post, (*trace.shape[:-2], trace.shape[-1]))
-    retain, write = lean.vectors(rule, post, eta, _per_episode(m, post))
-    return lean.clipped(trace * retain.unsqueeze(-2) + pre.unsqueeze(-1) * write.unsqueeze(-2), rule).to(trace.dtype)
+    retain, write = _vectors(rule, trace, post, eta, m)
+    return lean.clipped(trace * retain.unsqueeze(-2) + pre.unsqueeze(-1) * write.unsqueeze(-2), rule)
 
 
 def retroactive_step(
-    trace: Tensor, eligibility: Tensor, pre: Tensor, post: Tensor, eta: Tensor, rule: Rule, m: Tensor
+    trace: Tensor, eligibility: Tensor, pre: Tensor, post: Tensor, eta: Tensor | float, rule: str | Rule, m: Tensor
 ) -> tuple[Tensor, Tensor]:
     """One step of a retroactive rule: trace' = clip(trace + m E), E' = E * retain + preᵀ write.
 
     Shapes as in ``trace_step``, the eligibility E like the trace. Returns trace', E'.
     """
+    rule = as_rule(rule)
+    if not rule.retroactive:
+        raise ValueError(f"retroactive_step expects a retroactive rule, got {type(rule).__name__}: use trace_step")
     _expect("eligibility", eligibility, trace.shape)
     _expect("pre", pre, trace.shape[:-1])
     _expect("post", post, (*trace.shape[:-2], trace.shape[-1]))
-    signal = _per_episode(m, post)
-    assert signal is not None
-    retain, write = lean.vectors(rule, post, eta, signal)
+    retain, write = _vectors(rule, trace, post, eta, m)
+    signal = _meet("m", m, post, post.dim() - 1).to(trace.dtype)
     gated = lean.clipped(trace + signal.unsqueeze(-2) * eligibility, rule)
-    eligibility = eligibility * retain.unsqueeze(-2) + pre.unsqueeze(-1) * write.unsqueeze(-2)
-    return gated.to(trace.dtype), eligibility.to(trace.dtype)
+    return gated, eligibility * retain.unsqueeze(-2) + pre.unsqueeze(-1) * write.unsqueeze(-2)
 
 
 def trace_write(
-    trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor, rule: str | Rule, m: Tensor | None = None
+    trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor | float, rule: str | Rule, m: Tensor | None = None
 ) -> Tensor:
     """T steps of known activity at once: trace_T = trace_0 · Π retain + preᵀ (write ⊙ later retains).
 
@@ -74,9 +76,9 @@ def trace_write(
     steps = pre.shape[-2] if pre.dim() > 1 else 0
     _expect("pre", pre, (*trace.shape[:-2], steps, trace.shape[-2]))
     _expect("post", post, (*trace.shape[:-2], steps, trace.shape[-1]))
-    retain, write = lean.vectors(rule, post, eta, _per_episode(m, post))
+    retain, write = _vectors(rule, trace, post, eta, m)
     with torch.autocast(trace.device.type, enabled=False):
-        return lean.write(trace, pre.to(trace.dtype), retain.to(trace.dtype), write.to(trace.dtype), rule.clip)
+        return lean.write(trace, pre.to(trace.dtype), retain, write, rule.clip)
 
 
 def plastic_linear(
@@ -95,7 +97,7 @@ def plastic_linear(
     if alpha is None or trace is None:
         output = input @ (weight.unsqueeze(1) if replicas and input.dim() == 4 else weight)
         return output if bias is None else output + bias
-    _expect("trace", trace, (*trace.shape[: replicas + 1], *weight.shape[-2:]))
+    _expect("trace", trace, (*weight.shape[:-2], *trace.shape[replicas : replicas + 1], *weight.shape[-2:]))
     queries = input if input.dim() == trace.dim() else input.unsqueeze(-2)  # (B, Q, I)
     _expect("input", queries, (*trace.shape[:-2], queries.shape[-2], weight.shape[-2]))
     alpha_ = _alpha(alpha, weight)
@@ -138,7 +140,9 @@ def plastic_rnn(
     Raises ValueError for shapes, rules and options that do not fit.
     """
     rule = as_rule(rule)
-    _check_sequence(input, state, weight, rule, clamp, clamped_steps, modulator, nonlinearity, alpha is not None)
+    _check_sequence(input, state, weight, clamp, clamped_steps, nonlinearity)
+    if alpha is not None:
+        _check_plasticity(input, state, weight, eta, rule, modulator)
     replicas = weight.dim() - 2
     dtype = weight.dtype
     plan = lean.Plan(rule, nonlinearity, tuple(map(bool, clamped_steps or (False,) * len(input))))
@@ -170,15 +174,36 @@ def _align(parameter: Tensor, replicas: int, dims: int) -> Tensor:
 
 def _alpha(alpha: Tensor, weight: Tensor) -> Tensor:
     """alpha as (R, 1, I | 1, O | 1), to meet a trace (R, B, I, O)."""
-    allowed = [weight.shape, (*weight.shape[:-2], weight.shape[-1]), weight.shape[:-2]]
-    if alpha.shape not in allowed:
-        raise ValueError(f"alpha: expected one of the shapes {[tuple(s) for s in allowed]}, got {tuple(alpha.shape)}")
+    _expect("alpha", alpha, weight.shape, (*weight.shape[:-2], weight.shape[-1]), weight.shape[:-2])
     return _align(alpha, weight.dim() - 2, 3)
 
 
-def _per_episode(m: Tensor | None, post: Tensor) -> Tensor | None:
-    """The signal m as something that broadcasts to ``post``: one value an episode and step gets a unit dimension."""
-    return m.unsqueeze(-1) if m is not None and m.dim() == post.dim() - 1 else m
+def _vectors(rule: Rule, trace: Tensor, post: Tensor, eta: Tensor | float, m: Tensor | None) -> tuple[Tensor, Tensor]:
+    """A rule's (retain, write) in the trace's own precision: in bfloat16 a small eta would not decay at all."""
+    eta = _meet("eta", eta, post, trace.dim() - 3)
+    if m is None and rule.modulated:
+        raise ValueError(f"m: {type(rule).__name__} needs a modulatory signal, got None")
+    signal = None if m is None else _meet("m", m, post, post.dim() - 1)
+    with torch.autocast(trace.device.type, enabled=False):
+        retain, write = lean.vectors(rule, post.to(trace.dtype), eta, signal)
+    return retain.to(trace.dtype), write.to(trace.dtype)
+
+
+def _meet(name: str, value: Tensor | float, post: Tensor, lead: int) -> Tensor:
+    """A value as something that broadcasts to ``post``, where it has one number, or one a unit, for each index of the
+    first ``lead`` dimensions: those of the replicas for eta, of episode and step for m."""
+    if not isinstance(value, Tensor):
+        return post.new_full((), value)
+    first = tuple(post.shape[:lead])
+    if tuple(value.shape) in (first, (*first, post.shape[-1])):
+        return _align(value, lead, post.dim() - lead)
+    if value.dim() <= post.dim() and all(
+        v in (1, p) for v, p in zip(value.shape[::-1], post.shape[::-1], strict=False)
+    ):
+        return value
+    raise ValueError(
+        f"{name}: expected the shape {first}, or one that broadcasts to {tuple(post.shape)}, got {tuple(value.shape)}"
+    )
 
 
 def _without_eligibility(rule: str | Rule, function: str) -> Rule:
@@ -190,21 +215,19 @@ def _without_eligibility(rule: str | Rule, function: str) -> Rule:
     return rule
 
 
-def _expect(name: str, tensor: Tensor, shape: Sequence[int]) -> None:
-    if tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"{name}: expected the shape {tuple(shape)}, got {tuple(tensor.shape)}")
+def _expect(name: str, tensor: Tensor, *shapes: Sequence[int]) -> None:
+    if tuple(tensor.shape) not in [tuple(shape) for shape in shapes]:
+        expected = " or ".join(str(tuple(shape)) for shape in shapes)
+        raise ValueError(f"{name}: expected the shape {expected}, got {tuple(tensor.shape)}")
 
 
 def _check_sequence(
     input: Tensor,
     state: PlasticState,
     weight: Tensor,
-    rule: Rule,
     clamp: Tensor | None,
     clamped_steps: Sequence[bool] | None,
-    modulator: tuple[Tensor, Tensor] | None,
     nonlinearity: str,
-    plastic: bool,
 ) -> None:
     """Say what is wrong with a sequence before a kernel meets it."""
     if weight.dim() not in (2, 3) or weight.shape[-1] != weight.shape[-2]:
@@ -212,8 +235,7 @@ def _check_sequence(
     if input.dim() != weight.dim() + 1 or len(input) == 0:
         expected = "(T, R, B, N)" if weight.dim() == 3 else "(T, B, N)"
         raise ValueError(f"input: expected {expected} with T >= 1, got {tuple(input.shape)}")
-    units = weight.shape[-1]
-    _expect("input", input, (*input.shape[:-1], units))
+    _expect("input", input, (len(input), *weight.shape[:-2], input.shape[-2], weight.shape[-1]))
     _expect("hidden", state.hidden, input.shape[1:])
     if nonlinearity not in lean.NONLINEARITIES:
         raise ValueError(f"nonlinearity: expected one of {', '.join(lean.NONLINEARITIES)}, got {nonlinearity!r}")
@@ -223,17 +245,31 @@ def _check_sequence(
             raise ValueError(f"clamp: expected a mask of dtype bool, got {clamp.dtype}")
     if clamped_steps is not None and len(clamped_steps) != len(input):
         raise ValueError(f"clamped_steps: expected {len(input)} values, one a step, got {len(clamped_steps)}")
-    if not plastic:
-        return
+
+
+def _check_plasticity(
+    input: Tensor,
+    state: PlasticState,
+    weight: Tensor,
+    eta: Tensor,
+    rule: Rule,
+    modulator: tuple[Tensor, Tensor] | None,
+) -> None:
+    """The same for what only plastic connections have."""
+    replicas, units = weight.shape[:-2], weight.shape[-1]
     square = (*input.shape[1:], units)
     if state.trace is None:
         raise ValueError(f"trace: expected the shape {square}, got None")
     _expect("trace", state.trace, square)
+    _expect("eta", eta, replicas, (*replicas, units))
     if rule.modulated != (modulator is not None):
         raise ValueError(
             f"modulator: {type(rule).__name__} expects {'(weight, bias)' if rule.modulated else 'None'}, "
             f"got {'None' if modulator is None else 'one'}"
         )
+    if modulator is not None:
+        _expect("modulator weight", modulator[0], (*replicas, units))
+        _expect("modulator bias", modulator[1], replicas)
     if rule.retroactive:
         if state.eligibility is None:
             raise ValueError(f"eligibility: {type(rule).__name__} expects the shape {square}, got None")

@@ -105,7 +105,7 @@ class PlasticLinear(nn.Module):
         for t in range(input.shape[1]):
             posts.append(self.read(input[:, t], trace))
             trace = PF.trace_step(trace, input[:, t], posts[-1], self.eta, self.rule, None if m is None else m[:, t])
-        return torch.stack(posts, dim=1), trace
+        return (torch.stack(posts, dim=1) if posts else input.new_zeros(shape)), trace
 
     def extra_repr(self) -> str:
         alpha = "none" if self.alpha is None else ("shared", "neuron", "full")[self.alpha.dim()]

@@ -95,8 +95,10 @@ class PlasticRNNCell(nn.Module):
         state = self.initial_state(len(input)) if state is None else state
         recurrent = PF.plastic_linear(state.hidden, self.weight, self.alpha, state.trace)
         post = NONLINEARITIES[self.nonlinearity][0](recurrent + self.project(input))
-        if state.trace is None or self.eta is None:
+        if self.eta is None:
             return post, PlasticState(post, None)
+        if state.trace is None:
+            raise ValueError(f"trace: expected the shape {(*post.shape, self.hidden_size)}, got None")
         m = torch.tanh(post @ self.modulator[0] + self.modulator[1]) if self.modulator is not None else None
         if self.rule.retroactive and state.eligibility is not None and m is not None:
             return post, PlasticState(

@@ -66,7 +66,7 @@ class Hebb(Rule):
 class Oja(Rule):
     """Oja's rule: trace' = trace + eta post (pre - post trace) (Miconi et al. 2018, eq. 3).
 
-    A silent unit forgets nothing; while eta post² stays within [0, 2] a trace of bounded activity stays bounded.
+    A silent unit forgets nothing; under constant activity the trace settles at pre / post while 0 < eta post² < 2.
     """
 
     def vectors(self, post: Tensor, eta: Tensor, m: Tensor | None = None) -> tuple[Vector, Vector]:

@@ -361,7 +361,8 @@ class _SequenceBackward(torch.autograd.Function):
     @staticmethod
     def forward(plan: Plan, posts: Tensor, *rest: Any) -> Any:
         x, (g_posts, *g_traces) = Tensors(*rest[: len(REPLICA_DIM)]), rest[len(REPLICA_DIM) :]
-        grads = _Backward(x, plan, posts, g_posts, g_traces).run()
+        with torch.autocast(posts.device.type, enabled=False):
+            grads = _Backward(x, plan, posts, g_posts, g_traces).run()
         return tuple(g for g in grads if g is not None)
 
     @staticmethod
