@@ -156,7 +156,7 @@ def _wobble(rng: np.random.Generator, shape: tuple[int, ...], careless: float) -
 
 def _style(rng: np.random.Generator, points: np.ndarray, careless: float) -> np.ndarray:
     """A writer's size, proportions, slant and tilt, which differ a little from drawing to drawing."""
-    deviations = (0.11, 0.08, 0.07, 0.04)
+    deviations = (0.11, 0.06, 0.07, 0.04)
     size, proportion, slant, tilt = (
         _over(rng.normal(rng.normal(0, d), d * careless, (points.shape[1],))) for d in deviations
     )

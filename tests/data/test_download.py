@@ -159,7 +159,7 @@ def test_a_bad_server_ends_in_one_way(omniglot: dict, server: Server, tmp_path: 
     start = time.monotonic()
     with pytest.raises(Unavailable, match=r"omniglot.npz is missing and Omniglot cannot be downloaded .*--data-dir"):
         load_arrays("omniglot", tmp_path)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert socket.getdefaulttimeout() is None
     assert list(tmp_path.iterdir()) == []
     server.answer = send_all
@@ -186,7 +186,7 @@ def test_a_name_that_is_looked_up_for_ever(omniglot: dict, tmp_path: Path, monke
     with pytest.raises(Unavailable, match=r"no answer from .* in 0.5 s"):
         load_arrays("omniglot", tmp_path)
     over.set()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
 
 
 def test_a_wrong_checksum(omniglot: dict, server: Server, tmp_path: Path) -> None:
