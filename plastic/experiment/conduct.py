@@ -4,15 +4,15 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from signal import SIGINT
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from plastic.errors import UserError
 from plastic.experiment.machine import describe_device, describe_machine, pick_device
 from plastic.experiment.options import Options
-from plastic.experiment.run import Run, refuse_taken, write_json
-from plastic.experiment.signals import Interrupted
+from plastic.experiment.run import Run, refuse_taken, write_json, writing
+from plastic.experiment.signals import Interrupted, interruptible
 from plastic.experiment.statistics import Estimate, over_seeds
 
 C = TypeVar("C", bound=Options)
@@ -40,6 +40,7 @@ def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> di
     folder = config.out or Path("runs") / task / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config.seed}"
     seeds = list(range(config.seed, config.seed + config.seeds))
     folders = [folder] if len(seeds) == 1 else [folder / f"seed-{seed}" for seed in seeds]
+    _refuse_other_layout(folder, len(seeds) > 1)
     if not config.resume:
         for place in {folder, *folders}:
             refuse_taken(place)
@@ -47,10 +48,10 @@ def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> di
     for seed, place in zip(seeds, folders, strict=True):
         single = dataclasses.replace(config, seed=seed, seeds=1)
         try:
-            with Run(place, task, single, device) as run:
+            with interruptible(), Run(place, task, single, device) as run:
                 outcomes.append(experiment(single, run))
-        except KeyboardInterrupt as error:
-            raise Interrupted(SIGINT, f"interrupted: go on with the same command, --out {folder} --resume") from error
+        except Interrupted as stop:
+            raise Interrupted(stop.signal, f"{stop}: go on with the same command, --out {folder} --resume") from stop
         result = _result(single, task, device, outcomes[-1:])
         write_json(place / "result.json", result)
         if len(seeds) > 1:
@@ -60,6 +61,15 @@ def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> di
     print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {folders[0] / 'figures'}")
     print(f"watch    tensorboard --logdir {folder}", flush=True)
     return result
+
+
+def _refuse_other_layout(folder: Path, several: bool) -> None:
+    """UserError where one seed would go over the folder of several, or the other way round."""
+    with writing(folder):
+        held = (folder / "config.json").exists() if several else any(folder.glob("seed-*"))
+    if held:
+        found = "one seed" if several else "several seeds"
+        raise UserError(f"{folder} holds a run of {found}: choose another --out, or --seeds as it was")
 
 
 def _result(config: Options, task: str, device: torch.device, outcomes: Sequence[Outcome]) -> dict[str, Any]:

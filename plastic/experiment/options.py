@@ -10,6 +10,7 @@ A command's ``Config`` is one flat frozen dataclass that extends ``Options`` and
         '''training episodes'''
 """
 
+import math
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -73,6 +74,9 @@ class Options:
         require(self.preset in self.PRESETS, f"--preset: expected one of {', '.join(self.PRESETS)}, got {self.preset}")
         require(self.seed >= 0, f"--seed: expected 0 or more, got {self.seed}")
         require(self.seeds >= 1, f"--seeds: expected at least 1, got {self.seeds}")
+        for name, value in self.identity().items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            require(finite, f"--{name.replace('_', '-')}: expected a finite number, got {value}")
         positive = self.max_seconds is None or self.max_seconds > 0
         require(positive, f"--max-seconds: expected more than 0, got {self.max_seconds}")
         require(

@@ -6,8 +6,10 @@ last, ``result.json``.
 
 import json
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -47,25 +49,41 @@ class Run:
         if held:
             found = read_json(described)
             checkpoint.check_same(described, self.task, self.config.identity(), found.get("task"), found.get("config"))
-            if self.checkpoint_path.exists():
-                self.restored = checkpoint.load(self.checkpoint_path, self.task, self.config.identity())
-        self.describe()
+        else:
+            self.describe()
+        if self.checkpoint_path.exists():
+            self.restored = checkpoint.load(self.checkpoint_path, self.task, self.config.identity())
+        with writing(self.folder):
+            for part in self.folder.glob(".*.part"):  # what a kill cut short
+                part.unlink()
         write_json(self.folder / "env.json", environment(self.device))
-        self._rewind(self.restored["episodes"] if self.restored else 0)
+        self._logged = self.restored["logged"] if self.restored else 0
+        self._rewind(self._logged)
 
     @property
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.pt"
 
     def describe(self, **facts: Any) -> None:
-        """Write config.json: the options, and what the task wants known beside them (its class split, say)."""
+        """Write config.json: the options, and what the task wants known beside them (its class split, say).
+
+        UserError where the checkpoint that the run resumes was made with other facts.
+        """
+        made_with = facts if self.restored is None else self.restored
+        for name, value in facts.items():
+            if (found := made_with.get(name)) != value:
+                details = f" ({found!r}, not {value!r})" if isinstance(value, str) else ""
+                raise UserError(
+                    f"{self.checkpoint_path} was made with another {name}{details}: "
+                    "go on with the same data, or choose another --out"
+                )
         write_json(self.folder / "config.json", {"task": self.task, "config": self.config.identity(), **facts})
 
     def _rewind(self, episodes: int) -> None:
-        """Forget what was logged after the checkpoint: the run is about to log it again."""
+        """Forget what was logged after these: the run is about to log it again."""
         path = self.folder / "metrics.jsonl"
         with writing(path):
-            lines = path.read_text().splitlines() if path.exists() else []
+            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         kept = [line for line in lines if _episodes_of(line) <= episodes]
         checkpoint.write_whole(path, "".join(line + "\n" for line in kept).encode())
 
@@ -73,9 +91,9 @@ class Run:
         logging.getLogger("tensorboard").setLevel(logging.ERROR)
         from torch.utils.tensorboard import SummaryWriter  # a second of imports, only for a run that starts
 
-        purge = self.restored["episodes"] + 1 if self.restored else None
+        _quiet_writer_thread()
         with writing(self.folder):
-            self._events = SummaryWriter(str(self.folder), purge_step=purge)
+            self._events = SummaryWriter(str(self.folder), purge_step=self._logged + 1 if self.restored else 0)
             if not self.restored:
                 rows = [f"| {name} | {value} |" for name, value in self.config.identity().items()]
                 self._events.add_text("config", "\n".join(["| option | value |", "|---|---|", *rows]))
@@ -127,7 +145,9 @@ class Run:
 
 def refuse_taken(folder: Path) -> None:
     """UserError if the folder holds a run: nothing is ever overwritten."""
-    if (folder / "config.json").exists() or (folder / "result.json").exists():
+    with writing(folder):
+        taken = any((folder / name).exists() for name in ("config.json", "checkpoint.pt", "result.json"))
+    if taken:
         raise UserError(f"{folder} holds a run: choose another --out, or add --resume to go on with it")
 
 
@@ -153,6 +173,19 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} is not what a run writes: choose another --out")
     return content
+
+
+@cache
+def _quiet_writer_thread() -> None:
+    """TensorBoard's thread tells of a full disk twice: to whoever writes next, which is enough, and as a traceback."""
+    before = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        ours = type(failure.thread).__module__.startswith("tensorboard.")
+        if not (ours and isinstance(failure.exc_value, OSError)):
+            before(failure)
+
+    threading.excepthook = hook
 
 
 def _episodes_of(line: str) -> float:

@@ -2,12 +2,14 @@
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
 
 class Interrupted(Exception):
-    """A signal ended the run after its checkpoint was saved; ``signal`` is its number."""
+    """A signal ended the run, which can be resumed; ``signal`` is its number."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
@@ -43,3 +45,21 @@ class Signals:
         for signum, handler in self._before.items():
             signal.signal(signum, handler)
         self._before = {}
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """While the block runs, SIGTERM stops it where it stands, as Ctrl-C does; both leave it as Interrupted."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signum)  # passes every ``except Exception``
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {s: signal.signal(s, stop) for s in Signals.WATCHED} if main else {}
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(error.args[0] if error.args else signal.SIGINT, "interrupted") from error
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

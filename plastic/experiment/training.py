@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
+from plastic.errors import UserError
 from plastic.experiment.options import Diverged
 from plastic.experiment.run import Run
 from plastic.experiment.signals import Interrupted, Signals
@@ -31,8 +32,11 @@ class Progress:
 
     def __init__(self) -> None:
         self.episodes = 0
+        self.logged = 0
+        """episodes at the last evaluation"""
         self.seconds = 0.0
         self.recorded: dict[str, list[Tensor]] = {}
+        """what ``step`` returned since then"""
 
 
 def train(
@@ -50,11 +54,11 @@ def train(
     Args:
         step: returns scalars on the device, ``loss`` among them; logged as their means under ``train/``.
         evaluate: given the episodes so far, returns scalars with their full names; called every ``every`` episodes,
-            before each checkpoint.
+            before each checkpoint, and at the end.
         parts: what the checkpoint holds; restored first when the run resumes.
         facts: more for the checkpoint (dicts, lists, tensors, numbers, strings).
-    Raises Diverged for a non-finite loss, keeping the last good checkpoint; Interrupted after SIGINT or SIGTERM, with
-    the checkpoint saved; UserError where the disk refuses.
+    Raises Diverged for a non-finite loss or weight, keeping the last good checkpoint; Interrupted after SIGINT or
+    SIGTERM, with the checkpoint saved; UserError where the disk refuses.
     """
     progress = _restored(run, parts)
     started = time.monotonic() - progress.seconds
@@ -66,16 +70,16 @@ def train(
             name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
             for name, part in parts.items()
         }
-        position = {"episodes": progress.episodes, "seconds": progress.seconds}
+        position = {"episodes": progress.episodes, "logged": progress.logged, "seconds": progress.seconds}
         run.save({**position, "recorded": recorded, "parts": states, **(facts or {})})
 
     def report(bar: Any) -> None:
-        means = _means(progress, batch)
+        means = _means(progress)
         rate = progress.episodes / max(progress.seconds, 1e-9)
         clock = {"time/seconds": progress.seconds, "time/episodes_per_second": rate}
         scalars = {**means, **evaluate(progress.episodes), **clock}
         run.log(progress.episodes, scalars)
-        save()
+        progress.logged = progress.episodes
         shown = "  ".join(f"{name} {scalars[name]:.4f}" for name in scalars if name.startswith(("train/", "eval/")))
         if bar.disable:
             print(f"{run.task} {progress.episodes}/{episodes} episodes  {progress.seconds:.0f} s  {shown}", flush=True)
@@ -91,17 +95,19 @@ def train(
             progress.seconds = time.monotonic() - started
             bar.update(batch)
             if progress.episodes % every < batch or progress.episodes >= episodes:
+                _check_finite(progress, parts, batch)
                 report(bar)
+                save()
                 progress.seconds = time.monotonic() - started
             if signals.received is not None:
-                save()
-                raise Interrupted(
-                    signals.received,
-                    f"interrupted at {progress.episodes} episodes; checkpoint saved: "
-                    f"go on with the same command, --out {run.folder} --resume",
-                )
-        if progress.recorded:  # --max-seconds ended it between two evaluations
-            report(bar)
+                break
+        if progress.recorded:  # a signal or --max-seconds ended it between two evaluations
+            _check_finite(progress, parts, batch)
+            save()  # before the report: resumed, the run goes on as if it had not stopped here
+            if signals.received is None:
+                report(bar)
+        if signals.received is not None:
+            raise Interrupted(signals.received, f"interrupted at {progress.episodes} episodes; checkpoint saved")
     return progress
 
 
@@ -110,24 +116,37 @@ def _restored(run: Run, parts: Mapping[str, Stateful | torch.Generator]) -> Prog
     progress, content = Progress(), run.restored
     if content is None:
         return progress
-    for name, part in parts.items():
-        state = content["parts"][name]
-        if isinstance(part, torch.Generator):
-            part.set_state(state)
-        else:
-            part.load_state_dict(state)
-    progress.episodes, progress.seconds = content["episodes"], content["seconds"]
+    try:
+        for name, part in parts.items():
+            state = content["parts"][name]
+            if isinstance(part, torch.Generator):
+                part.set_state(state)
+            else:
+                part.load_state_dict(state)
+    except (KeyError, ValueError, RuntimeError) as error:
+        path = run.checkpoint_path
+        raise UserError(f"{path} does not fit the {name} of this program: choose another --out") from error
+    progress.episodes, progress.logged, progress.seconds = content["episodes"], content["logged"], content["seconds"]
     progress.recorded = {name: list(values.to(run.device)) for name, values in content["recorded"].items()}
     return progress
 
 
-def _means(progress: Progress, batch: int) -> dict[str, float]:
-    """The means since the last report, brought to the host at once. Diverged if a loss was not finite."""
-    columns = {name: torch.stack(values).double().cpu() for name, values in progress.recorded.items()}
-    finite = torch.isfinite(columns["loss"])
+def _check_finite(progress: Progress, parts: Mapping[str, Stateful | torch.Generator], batch: int) -> None:
+    """Diverged if a loss since the last evaluation, or a weight now, is not a finite number."""
+    finite = torch.isfinite(torch.stack(progress.recorded["loss"])).cpu()
     if not finite.all():
         updates = len(finite) - int(finite.to(torch.int8).argmin())
         at = progress.episodes - (updates - 1) * batch
         raise Diverged(f"the loss stopped being finite at episode {at}; the last checkpoint before it is kept")
+    modules = (part for part in parts.values() if isinstance(part, nn.Module))
+    if not all(p.isfinite().all() for module in modules for p in module.parameters()):
+        raise Diverged(
+            f"a weight stopped being finite at episode {progress.episodes}; the last checkpoint before it is kept"
+        )
+
+
+def _means(progress: Progress) -> dict[str, float]:
+    """The means since the last evaluation, brought to the host at once."""
+    columns = {name: torch.stack(values).double().cpu() for name, values in progress.recorded.items()}
     progress.recorded = {}
     return {f"train/{name}": values.mean().item() for name, values in columns.items()}
