@@ -35,6 +35,7 @@ from plastic.experiment import (
 from tasks.episodes import HELD_OUT, Episodes, distorted, draw, rotated, split_classes
 from tasks.omniglot_figures import accuracy_figure, draw_figures
 
+WARM_UP = 0.02  # share of the episodes in which the cosine schedule rises
 PAPER: dict[str, Any] = {
     "episodes": 5_000_000,
     "batch": 1,
@@ -48,6 +49,7 @@ PAPER: dict[str, Any] = {
     "loss": "binary",
     "lr": 3e-5,
     "plastic_lr": 3e-5,
+    "weight_decay": 0.0,
     "schedule": "steps",
     "eval_every": 10_000,
 }
@@ -106,8 +108,10 @@ class Config(Options):
     """Adam's rate for the fixed weights"""
     plastic_lr: float = 1e-2
     """Adam's rate for alpha and eta"""
+    weight_decay: float = 0.05
+    """AdamW's decay of the fixed weights; alpha and eta have none"""
     schedule: Literal["cosine", "steps"] = "cosine"
-    """cosine: 5% warm-up, then down to 0; steps: x 2/3 every 1,000,000 episodes"""
+    """cosine: 2% warm-up, then down to 0; steps: x 2/3 every 1,000,000 episodes"""
     eval_every: int = 1_500
     """training episodes between two evaluations and checkpoints"""
     test_episodes: int = 10_000
@@ -124,6 +128,7 @@ class Config(Options):
         require(min(self.widths) >= 1, f"--widths: expected at least 1 feature each, got {self.widths}")
         require(self.lr > 0, f"--lr: expected more than 0, got {self.lr}")
         require(self.plastic_lr > 0, f"--plastic-lr: expected more than 0, got {self.plastic_lr}")
+        require(self.weight_decay >= 0, f"--weight-decay: expected 0 or more, got {self.weight_decay}")
         require(self.distortion >= 0, f"--distortion: expected 0 or more, got {self.distortion}")
         require(
             self.ways <= HELD_OUT,
@@ -272,9 +277,20 @@ def rate(config: Config) -> Callable[[int], float]:
         done = update * config.batch / config.episodes
         if config.schedule == "steps":
             return float((2 / 3) ** (update * config.batch // 1_000_000))
-        return float(min(1.0, (done + 1 / config.episodes) / 0.05) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
+        return float(min(1.0, (done + 1 / config.episodes) / WARM_UP) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
 
     return factor
+
+
+def optimizer_of(network: Network, config: Config) -> torch.optim.Optimizer:
+    """AdamW (Adam, where nothing decays), with a rate of their own for alpha and eta."""
+    plastic = {"readout.alpha", "readout.eta"}
+    fixed = [p for name, p in network.named_parameters() if name not in plastic]
+    groups: list[dict[str, Any]] = [{"params": fixed, "lr": config.lr, "weight_decay": config.weight_decay}]
+    learned = [p for name, p in network.named_parameters() if name in plastic]
+    if learned:
+        groups.append({"params": learned, "lr": config.plastic_lr, "weight_decay": 0.0})
+    return torch.optim.AdamW(groups, fused=True)
 
 
 def experiment(config: Config, run: Run) -> Outcome:
@@ -291,9 +307,7 @@ def experiment(config: Config, run: Run) -> Outcome:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(config.seed, "weights").initial_seed())
         network = Network(config).to(device).to(memory_format=torch.channels_last)
-    rates = {"readout.alpha": config.plastic_lr, "readout.eta": config.plastic_lr}
-    groups = [{"params": [p], "lr": rates.get(name, config.lr)} for name, p in network.named_parameters()]
-    optimizer = torch.optim.Adam(groups, fused=True)
+    optimizer = optimizer_of(network, config)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate(config))
     chance = generator(config.seed, "episodes", device)
 
