@@ -41,7 +41,8 @@ def trace_step(
     _expect("pre", pre, trace.shape[:-1])
     _expect("post", post, (*trace.shape[:-2], trace.shape[-1]))
     retain, write = _vectors(rule, trace, post, eta, m)
-    return lean.clipped(trace * retain.unsqueeze(-2) + pre.unsqueeze(-1) * write.unsqueeze(-2), rule)
+    outer = pre.to(trace.dtype).unsqueeze(-1) * write.unsqueeze(-2)
+    return lean.clipped(trace * retain.unsqueeze(-2) + outer, rule)
 
 
 def retroactive_step(
@@ -60,7 +61,8 @@ def retroactive_step(
     retain, write = _vectors(rule, trace, post, eta, m)
     signal = _meet("m", m, post, post.dim() - 1).to(trace.dtype)
     gated = lean.clipped(trace + signal.unsqueeze(-2) * eligibility, rule)
-    return gated, eligibility * retain.unsqueeze(-2) + pre.unsqueeze(-1) * write.unsqueeze(-2)
+    outer = pre.to(trace.dtype).unsqueeze(-1) * write.unsqueeze(-2)
+    return gated, eligibility * retain.unsqueeze(-2) + outer
 
 
 def trace_write(
@@ -180,12 +182,13 @@ def _alpha(alpha: Tensor, weight: Tensor) -> Tensor:
 
 def _vectors(rule: Rule, trace: Tensor, post: Tensor, eta: Tensor | float, m: Tensor | None) -> tuple[Tensor, Tensor]:
     """A rule's (retain, write) in the trace's own precision: in bfloat16 a small eta would not decay at all."""
+    post = post.to(trace.dtype)
     eta = _meet("eta", eta, post, trace.dim() - 3)
     if m is None and rule.modulated:
         raise ValueError(f"m: {type(rule).__name__} needs a modulatory signal, got None")
     signal = None if m is None else _meet("m", m, post, post.dim() - 1)
     with torch.autocast(trace.device.type, enabled=False):
-        retain, write = lean.vectors(rule, post.to(trace.dtype), eta, signal)
+        retain, write = lean.vectors(rule, post, eta, signal)
     return retain.to(trace.dtype), write.to(trace.dtype)
 
 

@@ -73,7 +73,7 @@ def completion(alpha, seed, updates=80, B=24, N=24):
 
 @seeds
 def test_a_plastic_network_learns_to_complete_patterns(seed):
-    """Red when: no gradient reaches alpha, or the clamp does not hold."""
+    """Red when: no gradient reaches alpha."""
     assert completion("full", seed) < 0.05
 
 

@@ -94,14 +94,14 @@ def test_odd_sizes(rule, per_unit, T, B, N, random, outcome):
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_float32_within_one_in_ten_thousand(rule, random, outcome):
-    """Red when: a path is computed in half precision. The worst error seen at T = 50 is 2e-5 of the largest value."""
+def test_float32_within_two_in_a_hundred_thousand(rule, random, outcome):
+    """Red when: a path is computed in half precision. The worst error seen at T = 50 is 4e-6 of the largest value."""
     given = arguments(random, rule, T=50)
     given |= {name: given[name] / 4 for name in ("weight", "alpha")}  # not chaotic: rounding errors do not grow
     single = outcome(fast(rule), **{k: v.float() for k, v in given.items()})
-    for name, value in outcome(fast(rule), **given).items():
+    for name, value in outcome(slow(rule), **given).items():
         assert single[name].dtype is torch.float32
-        assert_close(single[name].double(), value, rtol=0, atol=1e-4 * value.abs().max().item(), msg=name)
+        assert_close(single[name].double(), value, rtol=0, atol=2e-5 * value.abs().max().item(), msg=name)
 
 
 @pytest.mark.parametrize("clamp", ["free", "clamped_steps"])

@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 import warnings
+from functools import partial
 
 import pytest
 import torch
@@ -98,23 +99,51 @@ def test_compiled_equals_eager(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_autocast_keeps_the_trace_in_float32(module):
-    """Red when: a product of the write, or of the backward, is taken in bfloat16."""
+    """Red when: the trace takes the precision of the activity that is written to it."""
     layer = module(I, N, "oja", eta=0.2)
-    input = torch.randn(*([T] if module is PlasticRNN else []), B, I)
+    state = None
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output, state = layer(input)
+        for _ in range(2):
+            input = torch.randn(*([T] if module is PlasticRNN else []), B, I, dtype=torch.bfloat16)
+            output, state = layer(input, state)
     trace = state if module is PlasticLinear else state.trace
     assert trace.dtype is torch.float32
     assert output.isfinite().all()
 
 
+@pytest.mark.parametrize("rule", ["hebb", "oja"])
+def test_autocast_does_not_reach_into_a_write_or_a_sequence(rule):
+    """Red when: a product of trace_write or plastic_rnn is taken in bfloat16."""
+    state = PlasticState(torch.randn(B, N), torch.randn(B, N, N))
+    pre, post, input, weight = torch.randn(B, T, N), torch.randn(B, T, N), torch.randn(T, B, N), torch.randn(N, N)
+
+    def run():
+        trace = PF.trace_write(state.trace, pre, post, 0.2, rule)
+        output, final = PF.plastic_rnn(input, state, weight, torch.ones(N), torch.tensor(0.2), rule)
+        return trace, output, final.trace
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = run()
+    assert_close(inside, run(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("eta", [0.001, torch.tensor(0.001)], ids=["number", "tensor"])
 @pytest.mark.parametrize("write", [PF.trace_step, PF.trace_write])
-def test_autocast_does_not_round_the_decay_away(write):
+def test_low_precision_does_not_round_the_decay_away(write, eta):
     """Red when: the retain is computed from bfloat16 activity as it is: 1 - 0.001 · 0.5² is 1 in bfloat16."""
     post = torch.full((1, 4), 0.5, dtype=torch.bfloat16)
     post = post.unsqueeze(1) if write is PF.trace_write else post
-    trace = write(torch.ones(1, 3, 4), torch.zeros_like(post[..., :3]), post, torch.tensor(0.001), "oja")
+    trace = write(torch.ones(1, 3, 4), torch.zeros_like(post[..., :3]), post, eta, "oja")
     assert_close(trace, torch.full((1, 3, 4), 1 - 0.00025), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("rule", ["hebb", "retroactive"])
+def test_a_trace_keeps_its_precision(rule, random):
+    """Red when: float64 activity makes a float32 trace a float64 one."""
+    traces = [torch.zeros(B, I, N)] * (2 if rule == "retroactive" else 1)
+    step = PF.retroactive_step if rule == "retroactive" else PF.trace_step
+    written = step(*traces, random(B, I), random(B, N), 0.1, rule, random(B))
+    assert {v.dtype for v in (written if rule == "retroactive" else [written])} == {torch.float32}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -127,29 +156,32 @@ def test_a_backward_under_autocast_is_the_same(rule):
         assert_close(torch.autograd.grad(output.sum(), rnn.cell.weight), expected)
 
 
-def through_pickle(module):
-    return pickle.loads(pickle.dumps(module))
+def deep_copied(layer, make):
+    return copy.deepcopy(layer)
 
 
-def through_state_dict(module):
+def pickled(layer, make):
+    return pickle.loads(pickle.dumps(layer))
+
+
+def loaded(layer, make):
+    """A new layer that takes over the parameters of the old one."""
     saved = io.BytesIO()
-    torch.save(module.state_dict(), saved)
+    torch.save(layer.state_dict(), saved)
     saved.seek(0)
-    other = copy.deepcopy(module)
-    for parameter in other.parameters():
-        torch.nn.init.zeros_(parameter)
+    other = make()
     other.load_state_dict(torch.load(saved, weights_only=True))
     return other
 
 
-@pytest.mark.parametrize("way", [copy.deepcopy, through_pickle, through_state_dict])
+@pytest.mark.parametrize("way", [deep_copied, pickled, loaded])
 @pytest.mark.parametrize("rule", ["hebb", "modulated"])
 @pytest.mark.parametrize("module", [PlasticRNNCell, PlasticRNN])
 def test_a_copy_computes_the_same(module, rule, way):
     """Red when: a parameter or an option is not part of the module's own state."""
-    layer = module(I, N, rule, "neuron", eta=torch.rand(N))
-    input = torch.randn(*([T] if module is PlasticRNN else []), B, I)
-    other = way(layer)
+    make = partial(module, I, N, rule, "neuron", eta=torch.rand(N), nonlinearity="relu")
+    layer, input = make(), torch.randn(*([T] if module is PlasticRNN else []), B, I)
+    other = way(layer, make)
     assert other is not layer
     (output, state), (expected, final) = other(input), layer(input)
     assert_close((output, state.trace), (expected, final.trace), rtol=0, atol=0)
