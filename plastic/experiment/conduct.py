@@ -52,9 +52,9 @@ def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> di
                 outcomes.append(experiment(single, run))
         except Interrupted as stop:
             raise Interrupted(stop.signal, f"{stop}: go on with the same command, --out {folder} --resume") from stop
-        result = _result(single, task, device, outcomes[-1:])
-        write_json(place / "result.json", result)
         if len(seeds) > 1:
+            result = _result(single, task, device, outcomes[-1:])
+            write_json(place / "result.json", result)
             print(_line(result), flush=True)
     result = _result(config, task, device, outcomes)
     write_json(folder / "result.json", result)

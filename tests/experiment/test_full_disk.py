@@ -1,0 +1,106 @@
+"""A disk that is full, or cannot be written: one sentence, no hang, and the previous checkpoint survives."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from left_by import left_by
+from processes import Process
+from tiny_task import Config, main
+from torch.testing import assert_close
+
+from plastic.errors import UserError
+
+
+def _mount(options: str, folder: Path) -> None:
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"cannot mount a small disk here: {getattr(error, 'stderr', '') or error}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of one megabyte."""
+    _mount("size=1m", tmp_path / "disk")
+    yield tmp_path / "disk"
+    subprocess.run(["umount", "--lazy", str(tmp_path / "disk")], check=True)
+
+
+def _fill(disk: Path, leave: int = 0) -> None:
+    """Take all the space but ``leave`` bytes."""
+    with (disk / "ballast").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+        file.truncate(max(0, file.tell() - leave))
+
+
+@pytest.mark.parametrize("leave", [0, 4096, 8192, 16384], ids=lambda n: f"{n} bytes left")
+def test_a_disk_that_fills_up_in_training(disk, leave):
+    """Red if any write of the loop is outside ``writing``, or TensorBoard's thread shows its traceback or hangs."""
+    folder = disk / "run"
+    full = [False]
+
+    def on_step(number: int) -> float:
+        if number == 6:
+            _fill(disk, leave)
+            full[0] = True
+        return 1.0
+
+    with pytest.raises(UserError, match=r"could not write .*: No space left on device") as refusal:
+        main(Config(out=folder, device="cpu", episodes=4000, batch=2, every=8), on_step)
+    assert full == [True]
+    assert "\n" not in str(refusal.value)
+    assert not list(folder.glob(".*.part"))
+    content = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert content["episodes"] >= 8
+
+
+def test_a_run_goes_on_when_there_is_space_again(disk, tmp_path):
+    """Red if the failure damages the log or the checkpoint."""
+    given = {"device": "cpu", "episodes": 48, "batch": 2, "every": 8}
+    main(Config(out=tmp_path / "undisturbed", **given))
+    with pytest.raises(UserError, match="No space left"):
+        main(Config(out=disk / "run", **given), lambda number: (number == 14 and _fill(disk)) or 1.0)
+    (disk / "ballast").unlink()
+    main(Config(out=disk / "run", resume=True, **given))
+    assert_close(left_by(disk / "run"), left_by(tmp_path / "undisturbed"), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("draw", [False, True], ids=["scalars", "figures"])
+def test_the_command_on_a_full_disk(disk, draw):
+    """Red if the command hangs, shows a traceback or does not end with status 2."""
+    _fill(disk, leave=60_000)
+    words = ["--out", str(disk / "run"), "--device", "cpu", "--episodes", "4000", "--every", "2"]
+    ended = Process("tiny_task.py", [*words, "--draw" if draw else "--no-draw"], disk.parent).ended(within=60)
+    assert ended.status == 2, ended
+    (line,) = ended.err.splitlines()
+    assert line.startswith("error: could not write ")
+
+
+def test_a_disk_that_is_full_from_the_start(disk):
+    """Red if making the folder or its first files is outside ``writing``."""
+    _fill(disk)
+    ended = Process("tiny_task.py", ["--out", str(disk / "run"), "--device", "cpu"], disk.parent).ended(within=60)
+    assert ended.status == 2, ended
+    assert ended.err.startswith("error: could not write ")
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_disk_that_cannot_be_written(disk):
+    """Red if the clean-up after a failed write hides what failed."""
+    main(Config(out=disk / "run", device="cpu"))
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(UserError, match=r"could not write .*: Read-only file system$"):
+        main(Config(out=disk / "other", device="cpu"))
+    with pytest.raises(UserError, match=r"could not write .*: Read-only file system; the previous one is intact$"):
+        main(Config(out=disk / "run", device="cpu", resume=True))
+    assert os.listdir(disk) == ["run"]
