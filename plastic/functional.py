@@ -169,8 +169,6 @@ def plastic_rnn(
 def _align(parameter: Tensor, replicas: int, dims: int) -> Tensor:
     """Ones after the replica dimension until ``dims`` others follow it: (R, O) -> (R, 1, O) for dims = 2."""
     lead, core = parameter.shape[:replicas], parameter.shape[replicas:]
-    if len(core) > dims:
-        raise ValueError(f"expected at most {replicas + dims} dimensions, got the shape {tuple(parameter.shape)}")
     return parameter.reshape(*lead, *[1] * (dims - len(core)), *core)
 
 
