@@ -62,7 +62,7 @@ class Config(Options):
 
     MODULE: ClassVar[str] = "tasks.omniglot"
     PRESETS: ClassVar[Presets] = {
-        "quick": {"episodes": 1_200, "eval_every": 300},
+        "quick": {"episodes": 1_500, "eval_every": 500},
         "default": {},
         "paper": PAPER,
         # Adam's steps do not grow with the batch; the square root keeps their noise (64 episodes: 8 times the rate)
@@ -91,7 +91,7 @@ class Config(Options):
     """queries in a training episode, spread evenly over its classes (the paper: 1)"""
     turns: int = 4
     """times the drawings of a training episode change parts, support becoming query (the paper: 1)"""
-    episodes: int = 30_000
+    episodes: int = 24_000
     """training episodes"""
     batch: int = 1
     """episodes per update"""
@@ -113,7 +113,7 @@ class Config(Options):
     """AdamW's decay of the fixed weights; alpha and eta have none"""
     schedule: Literal["cosine", "steps"] = "cosine"
     """cosine: 2% warm-up, then down to 0; steps: x 2/3 every 1,000,000 episodes"""
-    eval_every: int = 1_500
+    eval_every: int = 2_000
     """training episodes between two evaluations and checkpoints"""
     test_episodes: int = 10_000
     """episodes of the final evaluation, one query each; those on the way have a fifth"""
