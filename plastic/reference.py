@@ -21,19 +21,19 @@ def oja(trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor) -> Tensor:
 
 
 def clipped_hebb(trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor) -> Tensor:
-    """Clip(H_ij + eta x_i y_j) to [-1, 1] (Miconi et al. 2019, eq. 2)."""
+    """Clip(H_ij + eta x_i y_j) to [-1, 1] (Miconi et al. 2019)."""
     return torch.clamp(trace + eta * torch.outer(pre, post), -1, 1)
 
 
 def modulated(trace: Tensor, pre: Tensor, post: Tensor, m: Tensor) -> Tensor:
-    """Clip(H_ij + M x_i y_j) (Miconi et al. 2019, eq. 3)."""
+    """Clip(H_ij + M x_i y_j) (Miconi et al. 2019, simple neuromodulation)."""
     return torch.clamp(trace + m * torch.outer(pre, post), -1, 1)
 
 
 def retroactive(
     trace: Tensor, eligibility: Tensor, pre: Tensor, post: Tensor, eta: Tensor, m: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Clip(H_ij + M E_ij), then E_ij' = (1 - eta) E_ij + eta x_i y_j (Miconi et al. 2019, eqs. 4, 5)."""
+    """Clip(H_ij + M E_ij), then E_ij' = (1 - eta) E_ij + eta x_i y_j (Miconi et al. 2019, retroactive)."""
     return torch.clamp(trace + m * eligibility, -1, 1), (1 - eta) * eligibility + eta * torch.outer(pre, post)
 
 

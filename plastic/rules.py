@@ -75,7 +75,7 @@ class Oja(Rule):
 
 @dataclass(frozen=True)
 class ClippedHebb(Rule):
-    """Hebb's rule held by a hard bound: trace' = clip(trace + eta pre post) (Miconi et al. 2019, eq. 2)."""
+    """Hebb's rule held by a hard bound: trace' = clip(trace + eta pre post) (Miconi et al. 2019)."""
 
     clip: float | None = 1.0
 
@@ -87,7 +87,7 @@ class ClippedHebb(Rule):
 class Modulated(Rule):
     """Simple neuromodulation: trace' = clip(trace + m pre post); the network's own m replaces eta.
 
-    Miconi et al. 2019, section 3.1.
+    Miconi et al. 2019, arXiv 2002.10585.
     """
 
     clip: float | None = 1.0
@@ -103,7 +103,7 @@ class Modulated(Rule):
 class Retroactive(Rule):
     """Retroactive neuromodulation: trace' = clip(trace + m E), then E' = (1 - eta) E + eta pre post.
 
-    The vectors are those of the eligibility trace E; the trace takes the old E (Miconi et al. 2019, section 3.2).
+    The vectors are those of the eligibility trace E; the trace takes the old E (Miconi et al. 2019).
     """
 
     clip: float | None = 1.0
