@@ -32,7 +32,7 @@ class Ended(NamedTuple):
 
 
 class Process:
-    """``python <script in tests/support> <arguments>``, with stdout and stderr in files of ``folder``."""
+    """``python <script> <arguments>``: a script of tests/support, or a whole path; its output is in ``folder``."""
 
     def __init__(self, script: str, arguments: list[str], folder: Path, **environ: str) -> None:
         stem = folder / f"process-{time.monotonic_ns()}"
