@@ -13,6 +13,8 @@ from tiny_task import Config, main
 from torch.testing import assert_close
 
 from plastic.errors import UserError
+from plastic.experiment import Run
+from plastic.experiment.figures import matrices
 
 
 def _mount(options: str, folder: Path) -> None:
@@ -73,6 +75,37 @@ def test_a_run_goes_on_when_there_is_space_again(disk, tmp_path):
     (disk / "ballast").unlink()
     main(Config(out=disk / "run", resume=True, **given))
     assert_close(left_by(disk / "run"), left_by(tmp_path / "undisturbed"), rtol=0, atol=0)
+
+
+def _many_images(run: Run) -> None:
+    for episodes in range(100):
+        run.images("noise", torch.rand(3, 64, 64), episodes)
+
+
+CALLS = {
+    "log": lambda run: run.log(8, {f"train/{number}": 0.1 for number in range(1000)}),
+    "images": _many_images,
+    "figure": lambda run: run.figure("alpha", matrices({"weight": torch.randn(9, 9)}, "post", "pre"), 8),
+    "save": lambda run: run.save({"weight": torch.zeros(9)}),
+    "describe": lambda run: run.describe(split=list(range(9999))),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_each_way_to_write(start, disk, call, capfd):
+    """Red if a call is outside ``writing``, or TensorBoard's thread shows a traceback (images)."""
+    with start(out=disk / "run") as run:
+        _fill(disk)
+        with pytest.raises(UserError, match=r"could not write .*: No space left on device"):
+            call(run)
+        (disk / "ballast").unlink()
+        if call is _many_images:  # the thread has ended: what follows must say so, too
+            with pytest.raises(UserError, match="could not write"):
+                run.save({})
+            with pytest.raises(UserError, match="could not write the TensorBoard events"):
+                run.__exit__(None, None, None)
+            run._events.all_writers = None  # closed, as far as torch knows
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("draw", [False, True], ids=["scalars", "figures"])

@@ -14,6 +14,7 @@ from tiny_task import Config, Task, main
 
 from plastic.errors import UserError
 from plastic.experiment import Interrupted
+from plastic.experiment.run import refuse_taken
 
 GROUPS = {"train", "eval", "plasticity", "time"}
 
@@ -37,6 +38,12 @@ def test_a_folder_that_holds_a_run_is_refused(start, folder, held):
     with pytest.raises(UserError, match=r"run holds a run: choose another --out, or add --resume"):
         start()
     assert [path.name for path in folder.iterdir()] == [held], "and left as it was"
+
+
+def test_a_folder_that_cannot_be_looked_at_is_one_sentence():
+    """Red if the look is outside ``writing``."""
+    with pytest.raises(UserError, match=r"could not write .*: File name too long"):
+        refuse_taken(Path("x" * 300))
 
 
 def test_a_folder_with_something_else_is_taken(start, folder):
