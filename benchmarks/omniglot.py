@@ -22,8 +22,8 @@ from benchmarks.timing import alternate, relative_error, spread
 from plastic.errors import UserError
 from plastic.experiment.machine import describe_device, describe_machine, pick_device
 from plastic.experiment.run import write_json
-from tasks.episodes import Episodes, draw
-from tasks.omniglot import Config, Network, as_input, loss_of
+from tasks.episodes import Episodes, as_input, draw
+from tasks.omniglot import Config, Network, loss_of
 
 TOLERANCE = 1e-4  # relative, on every gradient
 

@@ -80,6 +80,16 @@ def draw(
     return Episodes(numbers[:, :, :shots].flatten(1), asked, labels)
 
 
+def support_labels(batch: int, ways: int, shots: int, device: torch.device) -> Tensor:
+    """(B, N * K), class by class."""
+    return torch.arange(ways, device=device).repeat_interleave(shots).expand(batch, -1)
+
+
+def as_input(images: Tensor) -> Tensor:
+    """uint8 (M, S, S) -> float (M, 1, S, S), ink = 0, paper = 1 as in the paper."""
+    return images.unsqueeze(1).float() / 255
+
+
 def distorted(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """A random small affine map for each image (B, 1, S, S) of white paper = 1: what a hand does anyway.
 

@@ -32,7 +32,7 @@ from plastic.experiment import (
     require,
     train,
 )
-from tasks.episodes import HELD_OUT, Episodes, distorted, draw, rotated, split_classes
+from tasks.episodes import HELD_OUT, Episodes, as_input, distorted, draw, rotated, split_classes, support_labels
 from tasks.omniglot_figures import accuracy_figure, draw_figures
 
 WARM_UP = 0.02  # share of the episodes in which the cosine schedule rises
@@ -212,20 +212,10 @@ def take_turns(features: Tensor, config: Config) -> tuple[Tensor, Tensor]:
     return turned[:, :, : config.shots].flatten(1, 2), turned[:, :, config.shots :].flatten(1, 2)
 
 
-def support_labels(batch: int, ways: int, shots: int, device: torch.device) -> Tensor:
-    """(B, N * K), class by class."""
-    return torch.arange(ways, device=device).repeat_interleave(shots).expand(batch, -1)
-
-
 def in_random_order(support: Tensor, labels: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
     """Each episode shows its support in an order of its own: under a rule that forgets, the order matters."""
     order = torch.rand(labels.shape, generator=chance, device=labels.device).argsort(1)
     return support.gather(1, order.unsqueeze(-1).expand_as(support)), labels.gather(1, order)
-
-
-def as_input(images: Tensor) -> Tensor:
-    """uint8 (M, S, S) -> float (M, 1, S, S), ink = 0, paper = 1 as in the paper."""
-    return images.unsqueeze(1).float() / 255
 
 
 def inputs_of(config: Config, images: Tensor, numbers: Tensor, chance: torch.Generator) -> Tensor:
@@ -259,8 +249,8 @@ def loss_of(
 def calibrate(network: Network, batches: Iterable[Tensor]) -> None:
     """Take the statistics of batch normalisation anew, as the mean over these inputs under the weights as they are.
 
-    Weights that still move quickly leave a running average behind: half-way through the default preset it costs 20% of
-    the answers. Training does not look at these statistics, so it goes on as if nothing had happened.
+    Weights that still move quickly leave a running average behind, and with it the answers. Training does not look at
+    these statistics, so it goes on as if nothing had happened.
     """
     layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     if not layers:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from plastic.experiment import Run, generator
 from plastic.experiment.figures import curve, matrices
-from tasks.episodes import draw, rotated
+from tasks.episodes import as_input, draw, rotated, support_labels
 
 if TYPE_CHECKING:
     from tasks.omniglot import Config, Network
@@ -24,15 +24,13 @@ def draw_figures(run: Run, network: "Network", config: "Config", images: Tensor,
     episode = draw(classes, shape, 1, config.ways, config.shots, config.ways, chance)
     pictures = rotated(images)
     shown, asked = pictures[episode.support[0]], pictures[episode.queries[0]]
-    labels = torch.arange(config.ways, device=images.device).repeat_interleave(config.shots)
-    inputs = (part.unsqueeze(1).float() / 255 for part in (shown, asked))
-    support, queries = (network.embed(part).unsqueeze(0) for part in inputs)
-    trace = network.remember(support, labels.unsqueeze(0))
+    support, queries = (network.embed(as_input(part)).unsqueeze(0) for part in (shown, asked))
+    trace = network.remember(support, support_labels(1, config.ways, config.shots, images.device))
     answers = network.answer(queries, trace, config.ways).argmax(-1)[0]
 
     run.figure("episode", episode_figure(shown, asked, episode.labels[0], answers, dataset), at)
-    run.images("episode/support", shown.float() / 255, at)
-    run.images("episode/queries", asked.float() / 255, at)
+    run.images("episode/support", as_input(shown).squeeze(1), at)
+    run.images("episode/queries", as_input(asked).squeeze(1), at)
     learned = {"weight": network.readout.weight[:, : config.ways]}
     if network.readout.alpha is not None and trace is not None:
         alpha = network.readout.alpha
