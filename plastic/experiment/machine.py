@@ -78,13 +78,15 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _git_state() -> dict[str, Any] | None:
-    """Commit, and whether files differ from it; None outside a checkout or without git."""
+    """Commit, and whether files differ from it; None outside a checkout of this project or without git."""
     root = Path(__file__).resolve().parents[2]
 
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")) != root:
+            return None  # installed below somebody else's checkout
         return {"commit": git("rev-parse", "HEAD"), "dirty": git("status", "--porcelain") != ""}
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -56,7 +56,7 @@ class Options:
     resume: bool = False
     """go on from the last checkpoint in --out"""
     max_seconds: float | None = None
-    """stop training cleanly after this many seconds, then evaluate and write the result"""
+    """stop training a seed cleanly after this many seconds, then evaluate and write the result"""
 
     @classmethod
     def from_preset(cls, name: str = "default", **given: Any) -> Self:

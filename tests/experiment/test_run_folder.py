@@ -2,18 +2,20 @@
 
 import json
 import signal
+import subprocess
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.image
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 from tiny_task import Config, Task, main
 
 from plastic.errors import UserError
-from plastic.experiment import Interrupted
+from plastic.experiment import Interrupted, machine
 from plastic.experiment.run import refuse_taken
 
 GROUPS = {"train", "eval", "plasticity", "time"}
@@ -161,3 +163,12 @@ def test_stopping_in_between_writes_no_result(folder):
     with pytest.raises(Interrupted):
         main(Config(out=folder, device="cpu"), lambda number: signal.raise_signal(signal.SIGINT) or 1.0)
     assert not (folder / "result.json").exists()
+
+
+def test_an_installed_copy_does_not_name_the_repository_around_it(tmp_path, monkeypatch):
+    """Red if any enclosing checkout counts as this project's."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    library = tmp_path / "lib"
+    library.mkdir()
+    monkeypatch.setattr(machine, "__file__", str(library / "plastic" / "experiment" / "machine.py"))
+    assert machine.environment(torch.device("cpu"))["git"] is None
