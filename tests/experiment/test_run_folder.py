@@ -167,7 +167,9 @@ def test_stopping_in_between_writes_no_result(folder):
 
 def test_an_installed_copy_does_not_name_the_repository_around_it(tmp_path, monkeypatch):
     """Red if any enclosing checkout counts as this project's."""
+    author = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    subprocess.run(["git", "-C", tmp_path, *author, "commit", "-q", "--allow-empty", "-m", "theirs"], check=True)
     library = tmp_path / "lib"
     library.mkdir()
     monkeypatch.setattr(machine, "__file__", str(library / "plastic" / "experiment" / "machine.py"))
