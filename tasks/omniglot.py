@@ -147,9 +147,8 @@ class Config(Options):
             )
             each = self.shots + self.queries // self.train_ways
             require(
-                self.turns * self.shots <= each,
-                f"--turns {self.turns}: with {each} drawings of a class and {self.shots} of them shown, "
-                f"there are at most {each // self.shots}",
+                self.turns <= each,
+                f"--turns {self.turns}: a class has {each} drawings in an episode, choose at most {each}",
             )
 
     def fit(self, classes: int, drawings: int) -> None:
@@ -201,14 +200,14 @@ class Network(nn.Module):
 def take_turns(features: Tensor, config: Config) -> tuple[Tensor, Tensor]:
     """Support (B * turns, N * K, F) and queries (B * turns, Q, F) from the features (B, N * K + Q, F) of a batch.
 
-    In turn i the drawings of each class have moved on by i * K places: what was asked for is now shown.
+    In turn i the drawings of each class have moved on by i places: what was asked for is now shown.
     """
     split = config.train_ways * config.shots
     if config.turns == 1:
         return features[:, :split], features[:, split:]
     shown, asked = (part.unflatten(1, (config.train_ways, -1)) for part in (features[:, :split], features[:, split:]))
     drawings = torch.cat([shown, asked], 2)  # (B, N, K + Q / N, F)
-    turned = torch.cat([drawings.roll(-i * config.shots, 2) for i in range(config.turns)])
+    turned = torch.cat([drawings.roll(-i, 2) for i in range(config.turns)])
     return turned[:, :, : config.shots].flatten(1, 2), turned[:, :, config.shots :].flatten(1, 2)
 
 

@@ -13,6 +13,7 @@ A command's ``Config`` is one flat frozen dataclass that extends ``Options`` and
 import math
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -124,6 +125,7 @@ def parse(config_class: type[C], arguments: Sequence[str]) -> C:
 
 def command(config_class: type[C], main: Callable[[C], object]) -> NoReturn:
     """Run ``main`` as a program: 0 done, 2 what the user can mend, 3 diverged, 130 or 143 interrupted."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people, not for programmers
     try:
         main(parse(config_class, sys.argv[1:]))
     except UserError as error:

@@ -153,7 +153,7 @@ OMNIGLOT = {
     "ways above the classes": ({"ways": 101, "train_ways": 200, "queries": 600}, "there are 100 test classes"),
     "ways above training": ({"ways": 9, "train_ways": 5, "queries": 15}, "above --train-ways 5"),
     "uneven turns": ({"queries": 61}, "--queries as a multiple of --train-ways 60, got 61"),
-    "too many turns": ({"turns": 5}, "with 4 drawings of a class and 1 of them shown, there are at most 4"),
+    "too many turns": ({"turns": 5}, "a class has 4 drawings in an episode, choose at most 4"),
 }
 
 
