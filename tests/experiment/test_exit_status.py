@@ -22,6 +22,12 @@ def test_done(folder):
     assert "tiny on noise: size" in ended.out
 
 
+def test_a_warning_is_one_line_without_the_code_behind_it(folder):
+    """Red if a warning keeps Python's own form, a path and a line of source."""
+    ended = _start(folder, WARN="no data, going on without").ended()
+    assert (ended.status, ended.err) == (0, "warning: no data, going on without\n")
+
+
 BAD = {
     "option": (["--seeds", "0"], "--seeds: expected at least 1, got 0"),
     "resume without out": (["--resume", "--out", "None"], "--resume needs --out DIR"),
