@@ -64,7 +64,7 @@ def plain_loss(network: Network, images: Tensor, labels: Tensor) -> Tensor:
 
 
 class Bench:
-    """The same episodes for both sides, on generated noise: the sums do not depend on what the images show."""
+    """Both sides, on episodes of generated noise: the sums to be done do not depend on what the images show."""
 
     def __init__(self, config: Config, device: torch.device) -> None:
         torch.manual_seed(0)

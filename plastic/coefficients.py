@@ -1,4 +1,4 @@
-"""The parameters that every plastic layer has: alpha, how much the trace counts, and eta, how fast it changes."""
+"""What every plastic layer is made with: alpha, how much the trace counts, and eta, how fast it changes."""
 
 from typing import Any, Literal, get_args
 
@@ -10,6 +10,11 @@ Alpha = Literal["full", "neuron", "shared", "none"]
 ALPHA_SCALE = 0.01  # alpha starts in U(0, 0.01), as in Miconi et al. 2018
 
 
+def factory_options(device: torch.device | str | None, dtype: torch.dtype | None) -> dict[str, Any]:
+    """What was given of device and dtype; the rest is torch's default."""
+    return {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
+
+
 def alpha_parameter(kind: Alpha, pre: int, post: int, **factory: Any) -> nn.Parameter | None:
     """(pre, post) for ``full``, (post,) for ``neuron``, () for ``shared``, None for ``none``; ValueError otherwise."""
     shapes = {"full": (pre, post), "neuron": (post,), "shared": ()}
@@ -18,6 +23,14 @@ def alpha_parameter(kind: Alpha, pre: int, post: int, **factory: Any) -> nn.Para
     if kind not in shapes:
         raise ValueError(f"unknown alpha {kind!r}: expected one of {', '.join(get_args(Alpha))}")
     return nn.Parameter(torch.empty(shapes[kind], **factory))
+
+
+def alpha_kind(alpha: Tensor | None) -> Alpha:
+    """The name that ``alpha_parameter`` made it from."""
+    if alpha is None:
+        return "none"
+    kinds: tuple[Alpha, Alpha, Alpha] = ("shared", "neuron", "full")
+    return kinds[alpha.dim()]
 
 
 def eta_parameter(eta: float | Tensor, post: int, **factory: Any) -> nn.Parameter:

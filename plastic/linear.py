@@ -1,13 +1,12 @@
 """A linear layer whose connections keep learning."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from plastic import functional as PF
-from plastic.coefficients import Alpha, alpha_parameter, eta_parameter, reset_alpha
+from plastic.coefficients import Alpha, alpha_kind, alpha_parameter, eta_parameter, factory_options, reset_alpha
 from plastic.rules import Rule, as_rule
 
 
@@ -46,7 +45,7 @@ class PlasticLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        factory: dict[str, Any] = {k: v for k, v in (("device", device), ("dtype", dtype)) if v is not None}
+        factory = factory_options(device, dtype)
         self.in_features, self.out_features = in_features, out_features
         self.rule = as_rule(rule)
         if self.rule.retroactive:
@@ -108,7 +107,5 @@ class PlasticLinear(nn.Module):
         return (torch.stack(posts, dim=1) if posts else input.new_zeros(shape)), trace
 
     def extra_repr(self) -> str:
-        alpha = "none" if self.alpha is None else ("shared", "neuron", "full")[self.alpha.dim()]
-        return (
-            f"{self.in_features}, {self.out_features}, rule={self.rule}, alpha={alpha!r}, bias={self.bias is not None}"
-        )
+        alpha, bias = alpha_kind(self.alpha), self.bias is not None
+        return f"{self.in_features}, {self.out_features}, rule={self.rule}, alpha={alpha!r}, bias={bias}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from plastic import functional as PF
-from plastic.coefficients import Alpha, alpha_parameter, eta_parameter, reset_alpha
+from plastic.coefficients import Alpha, alpha_kind, alpha_parameter, eta_parameter, factory_options, reset_alpha
 from plastic.functional import PlasticState
 from plastic.kernels.lean import NONLINEARITIES
 from plastic.rules import Rule, as_rule
@@ -47,7 +47,7 @@ class PlasticRNNCell(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        factory: dict[str, Any] = {k: v for k, v in (("device", device), ("dtype", dtype)) if v is not None}
+        factory = factory_options(device, dtype)
         if nonlinearity not in NONLINEARITIES:
             raise ValueError(f"nonlinearity: expected one of {', '.join(NONLINEARITIES)}, got {nonlinearity!r}")
         self.input_size, self.hidden_size, self.nonlinearity = input_size, hidden_size, nonlinearity
@@ -108,7 +108,7 @@ class PlasticRNNCell(nn.Module):
         return post, PlasticState(post, PF.trace_step(state.trace, state.hidden, post, self.eta, self.rule, m))
 
     def extra_repr(self) -> str:
-        alpha = "none" if self.alpha is None else ("shared", "neuron", "full")[self.alpha.dim()]
+        alpha = alpha_kind(self.alpha)
         return f"{self.input_size}, {self.hidden_size}, rule={self.rule}, alpha={alpha!r}, {self.nonlinearity}"
 
 

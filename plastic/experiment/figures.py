@@ -26,7 +26,7 @@ def curve(
     title: str,
     level: float | None = None,
 ) -> Figure:
-    """Logged scalars against training episodes; ``names`` maps each to its label, ``level`` draws chance or a bar."""
+    """Logged scalars against training episodes; ``names`` maps each to its label, ``level`` is chance."""
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
     for name, label in names.items():
