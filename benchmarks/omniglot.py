@@ -22,8 +22,10 @@ from benchmarks.timing import alternate, relative_error, spread
 from plastic.errors import UserError
 from plastic.experiment.machine import describe_device, describe_machine, pick_device
 from plastic.experiment.run import write_json
-from tasks.episodes import Episodes, as_input, draw
-from tasks.omniglot import Config, Network, loss_of, optimizer_of
+from tasks.fewshot.episodes import Episodes, as_input, draw
+from tasks.fewshot.learners import PlasticReadout
+from tasks.fewshot.training import loss_of, optimizer_of
+from tasks.omniglot import Config
 
 TOLERANCE = 1e-4  # relative, on every gradient
 
@@ -42,7 +44,7 @@ class Arguments:
     """rounds, in alternation; the median counts"""
 
 
-def plain_loss(network: Network, images: Tensor, labels: Tensor) -> Tensor:
+def plain_loss(network: PlasticReadout, images: Tensor, labels: Tensor) -> Tensor:
     """One episode as the equations read: images (N + 1, 1, S, S), the query last; labels (N + 1,).
 
     Each step embeds one image, adds 1000 to the output of the label that is shown, takes the softmax, and rewrites the
@@ -69,7 +71,7 @@ class Bench:
     def __init__(self, config: Config, device: torch.device) -> None:
         torch.manual_seed(0)
         self.config = config
-        simple = Network(config).to(device)
+        simple = PlasticReadout(config).to(device)
         with torch.no_grad():  # a plastic part that matters, so that its gradients are compared in earnest
             for parameter in (simple.readout.alpha, simple.readout.eta):
                 if parameter is not None:

@@ -7,24 +7,23 @@ the labelled support, and then answers the queries. Gradient descent never sees 
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from plastic import PlasticLinear
-from plastic.data import load_characters
+from plastic.data import Characters, load_characters, load_digits
+from plastic.errors import UserError
 from plastic.experiment import (
-    Estimate,
     Options,
     Outcome,
     Presets,
     Run,
     Stateful,
+    checkpoint,
     command,
     conduct,
     estimate,
@@ -32,10 +31,18 @@ from plastic.experiment import (
     require,
     train,
 )
-from tasks.episodes import HELD_OUT, Episodes, as_input, distorted, draw, rotated, split_classes, support_labels
-from tasks.omniglot_figures import accuracy_figure, draw_figures
+from plastic.experiment.run import read_json
+from tasks.fewshot.episodes import ROTATIONS, Episodes, draw, rotated, split_classes
+from tasks.fewshot.figures import accuracy_figure, draw_figures
+from tasks.fewshot.learners import Learner, PlasticReadout, Prototypes, Transfer
+from tasks.fewshot.maml import Maml
+from tasks.fewshot.plastic_convolutions import PlasticThroughout
+from tasks.fewshot.testing import calibrate, correct
+from tasks.fewshot.training import loss_of, optimizer_of, rate
 
-WARM_UP = 0.02  # share of the episodes in which the cosine schedule rises
+# what a test of a trained network is free to choose; the rest was settled when it was trained
+TEST_OPTIONS = {"ways", "shots", "test_dataset", "test_episodes", "trained", "seed", "seeds", "device"}
+TEST_OPTIONS |= {"out", "data_dir", "resume", "max_seconds"}
 CALIBRATION = 20  # training batches over which the statistics of batch normalisation are taken for a test
 PAPER: dict[str, Any] = {
     "episodes": 5_000_000,
@@ -75,8 +82,19 @@ class Config(Options):
     """auto: Omniglot, and generated strokes where it cannot be had"""
     evaluate_on: Literal["test", "validation"] = "test"
     """test: train on 1,523 classes, report on 100 others; validation: hold 100 of the 1,523 out, to choose settings"""
-    model: Literal["plastic", "nonplastic"] = "plastic"
-    """nonplastic: the read-out without a trace, which cannot remember the support"""
+    split: Literal["characters", "alphabets"] = "characters"
+    """characters: 100 of all are tested, from a fixed shuffle; alphabets: train on Omniglot's background set, test on
+    its evaluation set, whose alphabets training never sees"""
+    test_dataset: Literal["same", "mnist"] = "same"
+    """mnist: the classes under test are the ten digits, upright, from MNIST's test set"""
+    trained: Path | None = None
+    """test the network of this run folder (with --seeds, of its seeds) instead of training one"""
+    model: Literal["plastic", "nonplastic", "protonet", "maml", "finetune"] = "plastic"
+    """nonplastic: the read-out without a trace, which cannot remember the support; protonet: the nearest class mean;
+    maml: adapts all weights to the support (learn2learn); finetune: pretrained on all training classes, the read-out
+    fitted on the support"""
+    plastic: Literal["readout", "all"] = "readout"
+    """where the plastic connections are: in the read-out, or in the convolutions too"""
     ways: int = 5
     """classes in a test episode"""
     shots: int = 1
@@ -97,8 +115,9 @@ class Config(Options):
     """episodes per update"""
     widths: tuple[int, int, int, int] = (32, 64, 128, 256)
     """features of each convolution (the paper: 64 everywhere); the last are what the plastic read-out sees"""
-    norm: Literal["batch", "none"] = "batch"
-    """batch: normalise each convolution's output; tests use the statistics of training images"""
+    norm: Literal["batch", "layer", "none"] = "batch"
+    """batch: normalise each convolution's output, in tests by the statistics of training images; layer: over the
+    features of the drawing itself"""
     activation: Literal["relu", "tanh"] = "relu"
     """after each convolution but the last, which always has tanh"""
     distortion: float = 1.0
@@ -111,6 +130,10 @@ class Config(Options):
     """Adam's rate for alpha and eta"""
     weight_decay: float = 0.05
     """AdamW's decay of the fixed weights; alpha and eta have none"""
+    inner_lr: float = 0.4
+    """step size of maml's adaptation to the support"""
+    inner_steps: int = 1
+    """steps of maml's adaptation"""
     schedule: Literal["cosine", "steps"] = "cosine"
     """cosine: 2% warm-up, then down to 0; steps: x 2/3 every 1,000,000 episodes"""
     eval_every: int = 2_000
@@ -122,21 +145,19 @@ class Config(Options):
         super().validate()
         for name in ("ways", "train_ways"):
             require(getattr(self, name) >= 2, f"--{name.replace('_', '-')}: expected at least 2 classes")
-        for name in ("shots", "queries", "turns", "episodes", "batch", "eval_every"):
+        for name in ("shots", "queries", "turns", "episodes", "batch", "eval_every", "inner_steps"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
         require(self.test_episodes >= 2, f"--test-episodes: expected at least 2, got {self.test_episodes}")
         require(min(self.widths) >= 1, f"--widths: expected at least 1 feature each, got {self.widths}")
-        require(self.lr > 0, f"--lr: expected more than 0, got {self.lr}")
-        require(self.plastic_lr > 0, f"--plastic-lr: expected more than 0, got {self.plastic_lr}")
+        for name in ("lr", "plastic_lr", "inner_lr"):
+            value = getattr(self, name)
+            require(value > 0, f"--{name.replace('_', '-')}: expected more than 0, got {value}")
         require(self.weight_decay >= 0, f"--weight-decay: expected 0 or more, got {self.weight_decay}")
         require(self.distortion >= 0, f"--distortion: expected 0 or more, got {self.distortion}")
+        fixed_units = self.model in ("plastic", "nonplastic", "maml")
         require(
-            self.ways <= HELD_OUT,
-            f"--ways {self.ways}: there are {HELD_OUT} {self.evaluate_on} classes; choose at most as many",
-        )
-        require(
-            self.ways <= self.train_ways,
+            self.ways <= self.train_ways or not fixed_units,
             f"--ways {self.ways} is above --train-ways {self.train_ways}: a unit that was never trained cannot answer",
         )
         if self.turns > 1:
@@ -151,224 +172,140 @@ class Config(Options):
                 f"--turns {self.turns}: a class has {each} drawings in an episode, choose at most {each}",
             )
 
-    def fit(self, classes: int, drawings: int) -> None:
-        """UserError if the data are too few for the episodes."""
-        training = classes - (2 if self.evaluate_on == "validation" else 1) * HELD_OUT
-        require(
-            self.train_ways <= training,
-            f"--train-ways {self.train_ways}: there are {training} training classes; choose at most as many",
-        )
-        needed = self.shots + max(1, math.ceil(self.queries / self.train_ways))
-        require(
-            needed <= drawings,
-            f"--shots {self.shots} and {needed - self.shots} queries a class need {needed} drawings of it, "
-            f"there are {drawings}: choose fewer",
-        )
+    def fit(self, training: int, testing: int, drawings: int, tested_drawings: int) -> None:
+        """UserError if there are too few classes, or drawings of each, for the episodes."""
+        for option, ways, classes, kind in (
+            ("train-ways", self.train_ways, training, "training"),
+            ("ways", self.ways, testing, self.evaluate_on),
+        ):
+            require(ways <= classes, f"--{option} {ways}: there are {classes} {kind} classes; choose at most as many")
+        asked = max(1, math.ceil(self.queries / self.train_ways))
+        for queries, there in ((asked, drawings), (1, tested_drawings)):
+            require(
+                self.shots + queries <= there,
+                f"--shots {self.shots} and {queries} queries a class need {self.shots + queries} drawings of it, "
+                f"there are {there}: choose fewer",
+            )
 
 
-class Network(nn.Module):
-    """Four stride-2 convolutions and a plastic read-out: 31 -> 15 -> 7 -> 3 -> 1."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for i, (before, after) in enumerate(pairwise((1, *config.widths))):
-            layers.append(nn.Conv2d(before, after, 3, stride=2, bias=config.norm == "none"))
-            if config.norm == "batch":
-                layers.append(nn.BatchNorm2d(after, momentum=None))  # plain averages; see calibrate
-            layers.append(nn.ReLU() if config.activation == "relu" and i < 3 else nn.Tanh())
-        self.convolutions = nn.Sequential(*layers, nn.Flatten())
-        alpha = config.alpha if config.model == "plastic" else "none"
-        self.readout = PlasticLinear(config.widths[-1], config.train_ways, config.rule, alpha, bias=False)
-        nn.init.normal_(self.readout.weight, std=0.01)
-
-    def embed(self, images: Tensor) -> Tensor:
-        """(M, 1, S, S), white paper = 1 -> (M, F)."""
-        features: Tensor = self.convolutions(images.contiguous(memory_format=torch.channels_last))
-        return features
-
-    def remember(self, support: Tensor, labels: Tensor) -> Tensor | None:
-        """The trace (B, F, N) after the support (B, T, F) was shown with its labels (B, T) forced on the output."""
-        shown: tuple[Tensor, Tensor | None] = self.readout(support, target=F.one_hot(labels, self.readout.out_features))
-        return shown[1]
-
-    def answer(self, queries: Tensor, trace: Tensor | None, ways: int) -> Tensor:
-        """Logits (B, Q, ways) of the first ``ways`` class units."""
-        return self.readout.read(queries, trace)[..., :ways]
-
-
-def take_turns(features: Tensor, config: Config) -> tuple[Tensor, Tensor]:
-    """Support (B * turns, N * K, F) and queries (B * turns, Q, F) from the features (B, N * K + Q, F) of a batch.
-
-    In turn i the drawings of each class have moved on by i places: what was asked for is now shown.
-    """
-    split = config.train_ways * config.shots
-    if config.turns == 1:
-        return features[:, :split], features[:, split:]
-    shown, asked = (part.unflatten(1, (config.train_ways, -1)) for part in (features[:, :split], features[:, split:]))
-    drawings = torch.cat([shown, asked], 2)  # (B, N, K + Q / N, F)
-    turned = torch.cat([drawings.roll(-i, 2) for i in range(config.turns)])
-    return turned[:, :, : config.shots].flatten(1, 2), turned[:, :, config.shots :].flatten(1, 2)
-
-
-def in_random_order(support: Tensor, labels: Tensor, chance: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Each episode shows its support in an order of its own: under a rule that forgets, the order matters."""
-    order = torch.rand(labels.shape, generator=chance, device=labels.device).argsort(1)
-    return support.gather(1, order.unsqueeze(-1).expand_as(support)), labels.gather(1, order)
-
-
-def inputs_of(config: Config, images: Tensor, numbers: Tensor, chance: torch.Generator) -> Tensor:
-    """The images of these numbers as a training episode shows them, (M, 1, S, S)."""
-    inputs = as_input(images[numbers.flatten()])
-    return distorted(inputs, config.distortion, chance) if config.distortion else inputs
-
-
-def loss_of(
-    network: Network, config: Config, images: Tensor, episodes: Episodes, chance: torch.Generator
-) -> dict[str, Tensor]:
-    """Loss and accuracy of a batch: one convolution call for all its images, one closed-form write, one reading.
-
-    ``images`` are all drawings in all rotations, uint8 (4 * C * D, S, S).
-    """
-    numbers = torch.cat([episodes.support, episodes.queries], 1)  # (B, N * K + Q)
-    features = network.embed(inputs_of(config, images, numbers, chance))
-    support, queries = take_turns(features.unflatten(0, numbers.shape), config)
-    labels = support_labels(len(support), config.train_ways, config.shots, support.device)
-    trace = network.remember(*in_random_order(support, labels, chance))
-    logits = network.answer(queries, trace, config.train_ways).flatten(0, 1)
-    wanted = episodes.labels.repeat(config.turns, 1).flatten()
-    if config.loss == "binary":
-        loss = F.binary_cross_entropy(logits.softmax(-1), F.one_hot(wanted, config.train_ways).to(logits.dtype))
-    else:
-        loss = F.cross_entropy(logits, wanted)
-    return {"loss": loss, "accuracy": (logits.detach().argmax(-1) == wanted).float().mean()}
-
-
-@torch.no_grad()
-def calibrate(network: Network, batches: Iterable[Tensor]) -> None:
-    """Take the statistics of batch normalisation anew, as the mean over these inputs under the weights as they are.
-
-    Weights that still move quickly leave a running average behind, and with it the answers. Training does not look at
-    these statistics, so it goes on as if nothing had happened.
-    """
-    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    if not layers:
-        return
-    for layer in layers:
-        layer.reset_running_stats()
-    network.train()
-    for inputs in batches:
-        network.embed(inputs)
-
-
-@torch.no_grad()
-def correct(network: Network, config: Config, images: Tensor, count: int, chance: torch.Generator) -> Tensor:
-    """Whether each of ``count`` fresh episodes, of one query each, is answered rightly: (count,) of 0 and 1.
-
-    ``images`` are those of the classes to be tested, uint8 (C, D, S, S). The network is in evaluation mode: an answer
-    depends on its own query and support alone.
-    """
-    network.eval()
-    features = torch.cat([network.embed(as_input(part)) for part in rotated(images).split(500)])
-    classes, shape = torch.arange(len(images), device=images.device), (images.shape[0], images.shape[1])
-    right = []
-    for batch in [1000] * (count // 1000) + [count % 1000] * (count % 1000 > 0):
-        episodes = draw(classes, shape, batch, config.ways, config.shots, 1, chance)
-        labels = support_labels(batch, config.ways, config.shots, images.device)
-        trace = network.remember(*in_random_order(features[episodes.support], labels, chance))
-        answers = network.answer(features[episodes.queries], trace, config.ways).argmax(-1)
-        right.append((answers == episodes.labels).squeeze(1))
-    return torch.cat(right).float()
-
-
-def rate(config: Config) -> Callable[[int], float]:
-    """The learning rate's factor after so many updates."""
-
-    def factor(update: int) -> float:
-        done = update * config.batch / config.episodes
-        if config.schedule == "steps":
-            return float((2 / 3) ** (update * config.batch // 1_000_000))
-        return float(min(1.0, (done + 1 / config.episodes) / WARM_UP) * (1 + math.cos(math.pi * min(1.0, done))) / 2)
-
-    return factor
-
-
-def optimizer_of(network: Network, config: Config) -> torch.optim.Optimizer:
-    """AdamW (Adam, where nothing decays), with a rate of their own for alpha and eta."""
-    plastic = {"readout.alpha", "readout.eta"}
-    fixed = [p for name, p in network.named_parameters() if name not in plastic]
-    groups: list[dict[str, Any]] = [{"params": fixed, "lr": config.lr, "weight_decay": config.weight_decay}]
-    learned = [p for name, p in network.named_parameters() if name in plastic]
-    if learned:
-        groups.append({"params": learned, "lr": config.plastic_lr, "weight_decay": 0.0})
-    return torch.optim.AdamW(groups, fused=True)
-
-
-def experiment(config: Config, run: Run) -> Outcome:
-    """Train on the training classes, report on the others."""
-    characters = load_characters(config.dataset, config.data_dir)
-    config.fit(*characters.images.shape[:2])
-    split = split_classes(len(characters.images))
-    facts = {"dataset": characters.name, "split": split._asdict()}
-    run.describe(**facts)
-
-    device = run.device
-    images = characters.images.to(device)
-    shape = (images.shape[0], images.shape[1])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator(config.seed, "weights").initial_seed())
-        network = Network(config).to(device).to(memory_format=torch.channels_last)
-    optimizer = optimizer_of(network, config)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate(config))
-    chance = generator(config.seed, "episodes", device)
-
-    on_test = config.evaluate_on == "test"
-    trained_on = split.train + split.validation if on_test else split.train
-    tested = images[torch.tensor(split.test if on_test else split.validation, device=device)]
-    name = f"{config.evaluate_on}_accuracy"
-
-    training_classes, drawings = torch.tensor(trained_on, device=device), rotated(images)
-
-    def training_episodes(chance: torch.Generator) -> Episodes:
-        return draw(training_classes, shape, config.batch, config.train_ways, config.shots, config.queries, chance)
-
-    def step() -> dict[str, Tensor]:
-        network.train()
-        scalars = loss_of(network, config, drawings, training_episodes(chance), chance)
-        optimizer.zero_grad()
-        scalars["loss"].backward()
-        optimizer.step()
-        schedule.step()
-        return scalars
-
-    def test(count: int, stream: str) -> Tensor:
-        again = generator(config.seed, "calibration", device)
-        shown = (training_episodes(again) for _ in range(CALIBRATION))
-        calibrate(network, (inputs_of(config, drawings, torch.cat(e[:2], 1), again) for e in shown))
-        return correct(network, config, tested, count, generator(config.seed, stream, device))
-
-    def evaluate(episodes: int) -> dict[str, float]:
-        right = test(max(2, config.test_episodes // 5), "glance")
-        draw_figures(run, network, config, tested, characters.name, episodes)
-        return {f"eval/{name}": right.mean().item(), **plasticity(network)}
-
-    parts: dict[str, Stateful | torch.Generator] = {
-        "network": network,
-        "optimizer": optimizer,
-        "schedule": schedule,
-        "episodes": chance,
+def learner_of(config: Config, classes: int, drawings: int) -> Learner:
+    """The untrained learner that the options ask for; ``classes`` counts every rotation of a character."""
+    if config.model == "plastic" and config.plastic == "all":
+        return PlasticThroughout(config)
+    makers: dict[str, Callable[[], Learner]] = {
+        "plastic": lambda: PlasticReadout(config),
+        "nonplastic": lambda: PlasticReadout(config),
+        "protonet": lambda: Prototypes(config),
+        "finetune": lambda: Transfer(config, classes, drawings),
+        "maml": lambda: Maml(config),
     }
-    progress = train(run, step, evaluate, parts, config.episodes, config.batch, config.eval_every, facts)
-    run.figure("accuracy", accuracy_figure(run, config, name, characters.name), progress.episodes)
-    right = test(config.test_episodes, "test")
-    metrics: dict[str, Estimate] = {name: estimate(right)}
-    return Outcome(characters.name, progress.episodes, progress.seconds, metrics)
+    return makers[config.model]()
 
 
-def plasticity(network: Network) -> dict[str, float]:
+class Experiment:
+    """One seed: its classes, its learner, and the chance that all is drawn by."""
+
+    def __init__(self, config: Config, run: Run) -> None:
+        self.config, self.run, device = config, run, run.device
+        characters = load_characters(config.dataset, config.data_dir)
+        split = split_classes(len(characters.images), _background(config, characters))
+        on_test = config.evaluate_on == "test"
+        trained_on = split.train + split.validation if on_test else split.train
+        held_out = characters.images[split.test if on_test else split.validation]
+        digits = load_digits(config.data_dir) if config.test_dataset == "mnist" else None
+        tested = digits or Characters(characters.name, held_out, characters.generated)
+        self.shape = (characters.images.shape[0], characters.images.shape[1])
+        config.fit(len(trained_on), len(tested.images), self.shape[1], tested.images.shape[1])
+
+        self.source = characters.name if digits is None else f"{characters.name}, tested on {digits.name}"
+        self.facts = {"dataset": self.source, "split": split._asdict()}
+        run.describe(**self.facts)
+        self.drawings = rotated(characters.images.to(device))
+        self.training_classes = torch.tensor(trained_on, device=device)
+        self.tested = tested.images.to(device)
+        self.rotations = 1 if digits else ROTATIONS  # a digit upside down is no digit, or another one
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator(config.seed, "weights").initial_seed())
+            learner = learner_of(config, ROTATIONS * self.shape[0], self.shape[1])
+        self.learner = learner.to(device).to(memory_format=torch.channels_last)
+
+    def episodes(self, chance: torch.Generator) -> Episodes:
+        """A batch for training."""
+        c = self.config
+        return draw(self.training_classes, self.shape, c.batch, c.train_ways, c.shots, c.queries, chance)
+
+    def train(self) -> Outcome:
+        """Train on the training classes, report on the others."""
+        config, run, learner = self.config, self.run, self.learner
+        optimizer = optimizer_of(learner, config)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate(config))
+        chance = generator(config.seed, "episodes", run.device)
+        name = f"{config.evaluate_on}_accuracy"
+
+        def step() -> dict[str, Tensor]:
+            learner.train()
+            scalars = loss_of(learner, config, self.drawings, self.episodes(chance), chance)
+            optimizer.zero_grad()
+            scalars["loss"].backward()
+            optimizer.step()
+            schedule.step()
+            return scalars
+
+        def evaluate(episodes: int) -> dict[str, float]:
+            right = self.test(max(2, config.test_episodes // 5), "glance")
+            draw_figures(run, learner, config, self.tested, self.source, self.rotations, episodes)
+            return {f"eval/{name}": right.mean().item(), **plasticity(learner)}
+
+        parts: dict[str, Stateful | torch.Generator] = {
+            "network": learner,
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "episodes": chance,
+        }
+        progress = train(run, step, evaluate, parts, config.episodes, config.batch, config.eval_every, self.facts)
+        run.figure("accuracy", accuracy_figure(run, config, name, self.source), progress.episodes)
+        return self.outcome(progress.episodes, progress.seconds)
+
+    def examine(self) -> Outcome:
+        """Test what another run has trained."""
+        assert self.config.trained is not None
+        folder = _seed_folder(self.config.trained, self.config.seed)
+        held = checkpoint.read(folder / "checkpoint.pt")
+        if held.get("split") != self.facts["split"]:
+            raise UserError(f"{folder} was trained on another split of the classes, or on other data")
+        self.learner.load_state_dict(held["parts"]["network"])
+        draw_figures(
+            self.run, self.learner, self.config, self.tested, self.source, self.rotations, int(held["episodes"])
+        )
+        return self.outcome(held["episodes"], held["seconds"])
+
+    def test(self, count: int, stream: str) -> Tensor:
+        """Whether each of ``count`` fresh episodes of the classes under test is answered rightly."""
+        config, device = self.config, self.run.device
+        again = generator(config.seed, "calibration", device)
+        calibrate(self.learner, config, self.drawings, (self.episodes(again) for _ in range(CALIBRATION)), again)
+        chance = generator(config.seed, stream, device)
+        return correct(self.learner, self.tested, config.ways, config.shots, count, chance, self.rotations)
+
+    def outcome(self, episodes: int, seconds: float) -> Outcome:
+        """The final test, after so much training."""
+        metrics = {f"{self.config.evaluate_on}_accuracy": estimate(self.test(self.config.test_episodes, "test"))}
+        return Outcome(self.source, episodes, seconds, metrics)
+
+
+def _background(config: Config, characters: Characters) -> int | None:
+    """How many classes the split may train on, where it goes by alphabets."""
+    if config.split == "characters":
+        return None
+    if characters.background is None:
+        raise UserError(f"--split alphabets: {characters.name} has no alphabets; it needs Omniglot")
+    return characters.background
+
+
+def plasticity(learner: Learner) -> dict[str, float]:
     """How plastic the read-out has become."""
-    readout = network.readout
-    if readout.alpha is None or readout.eta is None:
+    readout = getattr(learner, "readout", None)
+    if readout is None or readout.alpha is None:
         return {}
     alpha = readout.alpha.detach()
     return {
@@ -379,9 +316,39 @@ def plasticity(network: Network) -> dict[str, float]:
     }
 
 
+def _seed_folder(folder: Path, seed: int) -> Path:
+    """Where a run keeps this seed."""
+    several = folder / f"seed-{seed}"
+    return several if several.exists() else folder
+
+
+def as_trained(config: Config) -> Config:
+    """What the run at ``config.trained`` was trained with, tested as ``config`` says.
+
+    UserError if there is no such run, or an option that training has settled is given another value.
+    """
+    assert config.trained is not None
+    described = _seed_folder(config.trained, config.seed) / "config.json"
+    found, standard = read_json(described), Config.from_preset(config.preset)
+    require(found.get("task") == "omniglot", f"{described} is not of a run of this task: choose another --trained")
+    settled: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in found["config"].items() if k not in TEST_OPTIONS
+    }
+    for name, value in settled.items():
+        given = getattr(config, name)
+        option = f"--{name.replace('_', '-')}"
+        require(
+            given in (value, getattr(standard, name)),
+            f"{option} {given}: {config.trained} was trained with {value}; leave {option} out",
+        )
+    return replace(config, **settled)
+
+
 def main(config: Config) -> dict[str, Any]:
-    """Train and test; returns what result.json holds."""
-    return conduct(config, "omniglot", experiment)
+    """Train and test, or test what is trained; returns what result.json holds."""
+    if config.trained is None:
+        return conduct(config, "omniglot", lambda config, run: Experiment(config, run).train())
+    return conduct(as_trained(config), "omniglot", lambda config, run: Experiment(config, run).examine())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Datasets as uint8 tensors: packed files, downloads, and stand-ins made by the program."""
 
-from plastic.data.characters import Characters, GeneratedDataWarning, load_characters
+from plastic.data.characters import Characters, GeneratedDataWarning, load_characters, load_digits
 from plastic.data.download import load_arrays
 from plastic.data.packs import data_root
 
-__all__ = ["Characters", "GeneratedDataWarning", "data_root", "load_arrays", "load_characters"]
+__all__ = ["Characters", "GeneratedDataWarning", "data_root", "load_arrays", "load_characters", "load_digits"]

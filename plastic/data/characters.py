@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from plastic.data.download import load_arrays
 from plastic.data.packs import Unavailable, unpack
@@ -29,11 +30,14 @@ class Characters:
         images: uint8 (classes, drawings, size, size), 255 = paper, 0 = ink. Omniglot's background classes come
             before its evaluation classes.
         generated: True for a stand-in made by the program.
+        background: how many of the classes, the first, are Omniglot's background set; the others come from other
+            alphabets. None where there are no alphabets.
     """
 
     name: str
     images: Tensor
     generated: bool
+    background: int | None = None
 
 
 def load_characters(dataset: str = "auto", data_dir: str | Path | None = None, size: int = 31) -> Characters:
@@ -63,7 +67,24 @@ def load_characters(dataset: str = "auto", data_dir: str | Path | None = None, s
         warnings.warn(warning, GeneratedDataWarning, stacklevel=2)
         return _strokes(size)
     parts = [pack.arrays["images_background"], pack.arrays["images_evaluation"]]
-    return Characters(pack.source, _shrink(parts, size), generated=False)
+    return Characters(pack.source, _shrink(parts, size), generated=False, background=len(parts[0]))
+
+
+def load_digits(data_dir: str | Path | None = None, size: int = 31) -> Characters:
+    """Load MNIST's test digits as characters: ten classes, ``size`` x ``size``, black on white, upright.
+
+    Every class has as many drawings as the rarest digit (892). Resized from 28 x 28 by bilinear interpolation.
+
+    Raises:
+        UserError: a damaged file, or no way to get MNIST.
+    """
+    pack = load_arrays("mnist", data_dir)
+    labels = pack.arrays["y_test"]
+    count = np.bincount(labels).min()
+    chosen = np.stack([np.flatnonzero(labels == digit)[:count] for digit in range(10)])
+    ink = torch.from_numpy(pack.arrays["x_test"][chosen]).float()
+    paper = 255 - F.interpolate(ink, (size, size), mode="bilinear", align_corners=False)
+    return Characters(pack.source, paper.round().to(torch.uint8), generated=False)
 
 
 def _strokes(size: int) -> Characters:

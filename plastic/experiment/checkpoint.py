@@ -41,6 +41,13 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
 
 def load(path: Path, task: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """The checkpoint at ``path``. UserError if it is damaged, foreign, or of another configuration."""
+    content = read(path)
+    check_same(path, task, config, content.get("task"), content.get("config"))
+    return content
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The checkpoint at ``path``, of whatever configuration. UserError if it is damaged or foreign."""
     remedy = "start again in another --out, or put back an intact copy"
     try:
         with zipfile.ZipFile(path) as archive:
@@ -54,7 +61,6 @@ def load(path: Path, task: str, config: Mapping[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path} is damaged (wrong checksum of {broken}): {remedy}")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of this program: {remedy}")
-    check_same(path, task, config, content.get("task"), content.get("config"))
     return content
 
 

@@ -48,7 +48,7 @@ def generator(seed: int, stream: str, device: torch.device | str = "cpu") -> tor
 def describe_machine() -> str:
     """Such as ``2 cores AMD EPYC``."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores {_processor()}"
+    return f"{cores} {'core' if cores == 1 else 'cores'} {_processor()}"
 
 
 def describe_device(device: torch.device) -> str:

@@ -87,8 +87,7 @@ class Options:
 
     def identity(self) -> dict[str, Any]:
         """The options that make a run what it is, as plain JSON values."""
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {k: v for k, v in plain.items() if k not in PLACES}
+        return {name: _plain(value) for name, value in asdict(self).items() if name not in PLACES}
 
     def command(self) -> str:
         """The command line that gives this configuration: the preset, and every option that differs from it."""
@@ -103,6 +102,11 @@ class Options:
             else:
                 words += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
         return shlex.join(words)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
 
 
 def require(condition: bool, message: str) -> None:

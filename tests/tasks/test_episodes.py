@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tasks.episodes import ROTATIONS, distorted, draw, rotated, split_classes
+from tasks.fewshot.episodes import ROTATIONS, distorted, draw, rotated, split_classes
 
 CLASSES, DRAWINGS = 13, 7
 ALLOWED = torch.tensor([0, 2, 3, 5, 7, 8, 12])

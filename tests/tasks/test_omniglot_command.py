@@ -16,7 +16,8 @@ from torch.testing import assert_close
 
 import tasks.omniglot as omniglot
 from plastic.errors import UserError
-from tasks.episodes import split_classes
+from tasks.fewshot import training
+from tasks.fewshot.episodes import split_classes
 from tasks.omniglot import Config, main
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +85,7 @@ def test_no_test_class_is_trained_on_in_any_rotation(folder, evaluate_on, monkey
     split = split_classes(230)
     seen: set[tuple[int, int]] = set()
     tested: list[torch.Tensor] = []
-    inputs_of, correct = omniglot.inputs_of, omniglot.correct
+    inputs_of, correct = training.inputs_of, omniglot.correct
 
     def watched(config, images, numbers, chance):
         assert len(images) == 4 * 230 * 8
@@ -92,11 +93,11 @@ def test_no_test_class_is_trained_on_in_any_rotation(folder, evaluate_on, monkey
         seen.update(zip((turned // 230).flatten().tolist(), (turned % 230).flatten().tolist(), strict=True))
         return inputs_of(config, images, numbers, chance)
 
-    def watched_test(network, config, images, count, chance):
+    def watched_test(learner, images, *arguments):
         tested.append(images)
-        return correct(network, config, images, count, chance)
+        return correct(learner, images, *arguments)
 
-    monkeypatch.setattr(omniglot, "inputs_of", watched)
+    monkeypatch.setattr(training, "inputs_of", watched)
     monkeypatch.setattr(omniglot, "correct", watched_test)
     main(_config(out=folder, evaluate_on=evaluate_on, train_ways=20, queries=60, episodes=400, batch=4, eval_every=200))
     allowed = split.train + (split.validation if evaluate_on == "test" else [])

@@ -9,22 +9,14 @@ from tiny_omniglot import TINY, blots
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-import tasks.omniglot as omniglot
 from plastic import reference
 from plastic.experiment import generator
-from tasks.episodes import draw, rotated
-from tasks.omniglot import (
-    Config,
-    Network,
-    calibrate,
-    correct,
-    in_random_order,
-    inputs_of,
-    loss_of,
-    optimizer_of,
-    rate,
-    take_turns,
-)
+from tasks.fewshot import training
+from tasks.fewshot.episodes import as_input, draw, in_random_order, rotated, take_turns
+from tasks.fewshot.learners import PlasticReadout
+from tasks.fewshot.testing import calibrate, correct
+from tasks.fewshot.training import inputs_of, loss_of, optimizer_of, rate
+from tasks.omniglot import Config
 
 CLASSES = torch.arange(20)
 
@@ -43,10 +35,10 @@ def _episodes(config: Config, batch: int, seed: int = 0):
 @pytest.fixture
 def doubled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Images in float64, for networks in float64."""
-    monkeypatch.setattr(omniglot, "as_input", lambda images: images.unsqueeze(1).double() / 255)
+    monkeypatch.setattr(training, "as_input", lambda images: images.unsqueeze(1).double() / 255)
 
 
-def _slow_loss(network: Network, config: Config, images, episodes, chance) -> torch.Tensor:
+def _slow_loss(network: PlasticReadout, config: Config, images, episodes, chance) -> torch.Tensor:
     """Episode by episode, turn by turn, shown drawing by shown drawing, through ``plastic.reference``."""
     numbers = torch.cat([episodes.support, episodes.queries], 1)
     features = network.embed(images[numbers.flatten()].unsqueeze(1).double() / 255).unflatten(0, numbers.shape)
@@ -104,7 +96,7 @@ def test_an_update_equals_the_slow_loop(given):
     """Red if the write, the turns, the labels or the reading differ from the equations, or a gradient is cut."""
     config = _config(**given)
     torch.manual_seed(0)
-    network = Network(config).double()
+    network = PlasticReadout(config).double()
     with torch.no_grad():
         network.readout.eta.fill_(0.3)
         network.readout.alpha.uniform_(-2, 2)
@@ -123,10 +115,9 @@ def test_an_update_equals_the_slow_loop(given):
 @pytest.mark.parametrize(("shots", "each", "turns"), [(1, 1, 1), (1, 3, 4), (2, 4, 3), (1, 1, 2), (2, 2, 4)], ids=str)
 def test_in_turn_every_drawing_is_shown(shots, each, turns):
     """Red if a drawing changes its class, is shown and asked for at once, or turns move by K drawings, not by one."""
-    config = _config(shots=shots, queries=3 * each, turns=turns)
     labels = torch.cat([torch.arange(3).repeat_interleave(shots), torch.arange(3).repeat_interleave(each)])
     ids = torch.arange(2 * 3 * (shots + each)).view(2, -1)
-    support, queries = take_turns(torch.stack([ids, labels.expand(2, -1)], -1), config)
+    support, queries = take_turns(torch.stack([ids, labels.expand(2, -1)], -1), 3, shots, turns)
     assert support.shape == (2 * turns, 3 * shots, 2)
     assert queries.shape == (2 * turns, 3 * each, 2)
     assert_close(support[..., 1], torch.arange(3).repeat_interleave(shots).expand(2 * turns, -1))
@@ -145,7 +136,7 @@ def test_in_turn_every_drawing_is_shown(shots, each, turns):
 def test_the_order_of_the_support_matters_to_a_rule_that_forgets(rule, matters):
     """Red if one-shot Oja forgets classes that are not shown, or Hebb does not."""
     torch.manual_seed(0)
-    network = Network(_config(rule=rule, train_ways=5, queries=5))
+    network = PlasticReadout(_config(rule=rule, train_ways=5, queries=5))
     features, labels = torch.randn(4, 5, 8), torch.arange(5).expand(4, 5)
     traces = []
     for seed in range(2):
@@ -171,16 +162,17 @@ def test_an_answer_depends_on_its_own_query_and_support_alone(norm):
     """Red if evaluation uses the statistics of the batch, or writes while it answers."""
     torch.manual_seed(0)
     config = _config(norm=norm)
-    network = Network(config)
+    network = PlasticReadout(config)
     images = blots()[:20].flatten(0, 1)
     network.train()
-    network.embed(omniglot.as_input(images))  # running statistics that are not the initial ones
+    network.embed(as_input(images))  # running statistics that are not the initial ones
     network.eval()
     labels = torch.arange(3).expand(1, 3)
-    trace = network.remember(network.embed(omniglot.as_input(images[[0, 8, 16]])).unsqueeze(0), labels)
+    support = network.embed(as_input(images[[0, 8, 16]])).unsqueeze(0)
 
     def asked(numbers: list[int]) -> torch.Tensor:
-        return network.answer(network.embed(omniglot.as_input(images[numbers])).unsqueeze(0), trace, 3)[0, 0]
+        queries = network.embed(as_input(images[numbers])).unsqueeze(0)
+        return network.classify(support, labels, queries, 3)[0, 0]
 
     alone = asked([1])
     assert_close(asked([1, 9, 17, 33, 100]), alone)
@@ -190,24 +182,28 @@ def test_an_answer_depends_on_its_own_query_and_support_alone(norm):
 def test_testing_changes_nothing(monkeypatch):
     """Red without eval() in ``correct``: running statistics would see the test classes."""
     config = _config()
-    network = Network(config).train()
+    network = PlasticReadout(config).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    first = correct(network, config, blots()[:100], 50, generator(0, "test"))
+    first = correct(network, blots()[:100], config.ways, config.shots, 50, generator(0, "test"))
     assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
     network.train()
-    assert_close(correct(network, config, blots()[:100], 50, generator(0, "test")), first, rtol=0, atol=0)
+    assert_close(
+        correct(network, blots()[:100], config.ways, config.shots, 50, generator(0, "test")), first, rtol=0, atol=0
+    )
 
 
 def test_calibration_takes_the_mean_over_its_inputs_and_nothing_else():
     """Red if the statistics of training linger, the last input counts more, or a weight moves."""
     torch.manual_seed(0)
-    network = Network(_config())
-    batches = [torch.rand(7, 1, 31, 31) for _ in range(5)]
+    config, images = _config(), rotated(blots()[:20])
+    network = PlasticReadout(config)
+    batches = [_episodes(config, 2, seed) for seed in range(5)]
     weights = {name: p.detach().clone() for name, p in network.named_parameters()}
     for stale in (torch.zeros(9, 1, 31, 31), torch.ones(9, 1, 31, 31)):
         network.train().embed(stale)
-        calibrate(network, iter(batches))
-    first = [network.convolutions[0](batch) for batch in batches]
+        calibrate(network, config, images, iter(batches), generator(0, "calibration"))
+    shown = [as_input(images[torch.cat(batch[:2], 1).flatten()]) for batch in batches]
+    first = [network.convolutions[0](inputs) for inputs in shown]
     assert_close(network.convolutions[1].running_mean, torch.stack([f.mean((0, 2, 3)) for f in first]).mean(0))
     assert_close(network.convolutions[1].running_var, torch.stack([f.var((0, 2, 3)) for f in first]).mean(0))
     assert_close(dict(network.named_parameters()), weights, rtol=0, atol=0)
@@ -226,7 +222,7 @@ def test_training_shows_the_drawings_of_the_episode():
 @pytest.mark.parametrize("model", ["plastic", "nonplastic"])
 def test_only_the_fixed_weights_decay(model):
     """Red if alpha or eta decays, or has the rate of the weights; if a parameter is left out."""
-    network = Network(_config(model=model))
+    network = PlasticReadout(_config(model=model))
     optimizer = optimizer_of(network, _config(model=model, lr=0.1, plastic_lr=0.2, weight_decay=0.3))
     rates = {p: (group["lr"], group["weight_decay"]) for group in optimizer.param_groups for p in group["params"]}
     named = {name: rates.pop(p) for name, p in network.named_parameters()}
@@ -240,7 +236,7 @@ def test_only_the_fixed_weights_decay(model):
 def test_as_many_episodes_are_tested_as_asked_for(count):
     """Red if the last part of a batch is lost, or an empty one is drawn."""
     config = _config()
-    right = correct(Network(config), config, blots()[:10], count, generator(0, "test"))
+    right = correct(PlasticReadout(config), blots()[:10], config.ways, config.shots, count, generator(0, "test"))
     assert right.shape == (count,)
     assert set(right.tolist()) <= {0.0, 1.0}
 
@@ -250,10 +246,10 @@ def test_a_network_without_a_trace_is_at_chance(ways):
     """Red if a label leaks into the features, the order of the classes or the answer: 5 standard deviations."""
     config = _config(model="nonplastic", train_ways=20, queries=20, ways=ways)
     torch.manual_seed(1)
-    network = Network(config)
+    network = PlasticReadout(config)
     assert network.remember(torch.zeros(1, 20, 8), torch.arange(20).unsqueeze(0)) is None
     network.readout.weight.data.normal_()
-    accuracy = correct(network, config, blots()[:100], 4000, generator(0, "test")).mean().item()
+    accuracy = correct(network, blots()[:100], config.ways, config.shots, 4000, generator(0, "test")).mean().item()
     assert abs(accuracy - 1 / ways) < 5 * math.sqrt((1 - 1 / ways) / ways / 4000)
 
 
@@ -263,15 +259,15 @@ def test_a_perfect_memory_answers_rightly():
     images = (torch.rand(100, 1, 31, 31, generator=chance) * 255).to(torch.uint8).expand(-1, 4, -1, -1)
     config = _config(train_ways=5, ways=5, queries=5, widths=(8, 8, 16, 64))
     torch.manual_seed(0)
-    network = Network(config)
+    network = PlasticReadout(config)
     with torch.no_grad():
         network.readout.alpha.fill_(100.0)
         network.readout.weight.zero_()
         network.train()
-        features = network.embed(omniglot.as_input(rotated(images)))
+        features = network.embed(as_input(rotated(images)))
         centre = features.mean(0)
     network.embed = lambda inputs: F.normalize(type(network).embed(network, inputs) - centre, dim=-1)
-    accuracy = correct(network, config, images, 300, generator(0, "test")).mean().item()
+    accuracy = correct(network, images, config.ways, config.shots, 300, generator(0, "test")).mean().item()
     assert accuracy > 0.97
 
 
@@ -304,7 +300,7 @@ def test_the_paper_preset_is_the_published_setting():
     assert (paper.widths, paper.norm, paper.activation, paper.loss) == ((64,) * 4, "none", "tanh", "binary")
     assert (paper.episodes, paper.lr, paper.plastic_lr, paper.schedule) == (5_000_000, 3e-5, 3e-5, "steps")
     assert (paper.rule, paper.alpha, paper.distortion, paper.weight_decay) == ("oja", "full", 0.0, 0.0)
-    network = Network(paper)
+    network = PlasticReadout(paper)
     assert sum(isinstance(layer, torch.nn.Tanh) for layer in network.convolutions) == 4
     assert network.embed(torch.ones(2, 1, 31, 31)).shape == (2, 64)
     assert network.readout.weight.shape == network.readout.alpha.shape == (64, 5)

@@ -9,34 +9,42 @@ from torch import Tensor
 
 from plastic.experiment import Run, generator
 from plastic.experiment.figures import curve, matrices
-from tasks.episodes import as_input, draw, rotated, support_labels
+from tasks.fewshot.episodes import as_input, draw, rotated, support_labels
+from tasks.fewshot.learners import Learner, PlasticReadout
 
 if TYPE_CHECKING:
-    from tasks.omniglot import Config, Network
+    from tasks.omniglot import Config
 
 
 @torch.no_grad()
-def draw_figures(run: Run, network: "Network", config: "Config", images: Tensor, dataset: str, at: int) -> None:
+def draw_figures(
+    run: Run, learner: Learner, config: "Config", images: Tensor, dataset: str, rotations: int, at: int
+) -> None:
     """Write every figure of the run as it stands; ``images`` are those of the classes under test."""
-    network.eval()
+    learner.eval()
     chance = generator(config.seed, "figure", images.device)
     classes, shape = torch.arange(len(images), device=images.device), (images.shape[0], images.shape[1])
-    episode = draw(classes, shape, 1, config.ways, config.shots, config.ways, chance)
-    pictures = rotated(images)
+    episode = draw(classes, shape, 1, config.ways, config.shots, config.ways, chance, rotations)
+    pictures = rotated(images, rotations)
     shown, asked = pictures[episode.support[0]], pictures[episode.queries[0]]
-    support, queries = (network.embed(as_input(part)).unsqueeze(0) for part in (shown, asked))
-    trace = network.remember(support, support_labels(1, config.ways, config.shots, images.device))
-    answers = network.answer(queries, trace, config.ways).argmax(-1)[0]
-
+    support, queries = (learner.embed(as_input(part)).unsqueeze(0) for part in (shown, asked))
+    labels = support_labels(1, config.ways, config.shots, images.device)
+    answers = learner.classify(support, labels, queries, config.ways).argmax(-1)[0]
     run.figure("episode", episode_figure(shown, asked, episode.labels[0], answers, dataset), at)
     run.images("episode/support", as_input(shown).squeeze(1), at)
     run.images("episode/queries", as_input(asked).squeeze(1), at)
-    learned = {"weight": network.readout.weight[:, : config.ways]}
-    if network.readout.alpha is not None and trace is not None:
-        alpha = network.readout.alpha
-        learned["alpha"] = (alpha[..., : config.ways] if alpha.dim() else alpha).expand_as(learned["weight"])
+    if isinstance(learner, PlasticReadout):
+        _draw_matrices(run, learner, learner.remember(support, labels), config.ways, at)
+
+
+def _draw_matrices(run: Run, learner: PlasticReadout, trace: Tensor | None, ways: int, at: int) -> None:
+    """Weight and alpha of the first class units, and their trace as the support left it."""
+    learned = {"weight": learner.readout.weight[:, :ways]}
+    alpha = learner.readout.alpha
+    if alpha is not None and trace is not None:
+        learned["alpha"] = (alpha[..., :ways] if alpha.dim() else alpha).expand_as(learned["weight"])
         blank = torch.zeros_like(trace)
-        written = {"trace before": blank[0, :, : config.ways], "trace after": trace[0, :, : config.ways]}
+        written = {"trace before": blank[0, :, :ways], "trace after": trace[0, :, :ways]}
         run.figure("trace", matrices(written, "class unit (post)", "feature (pre)", one_scale=True), at)
     run.figure("alpha", matrices(learned, "class unit (post)", "feature (pre)"), at)
 
@@ -65,10 +73,16 @@ def _picture(axes: Axes, image: Tensor) -> None:
     axes.set(xticks=[], yticks=[])
 
 
+def told(config: "Config") -> str:
+    """What a training update asks."""
+    pretrained = config.model == "finetune"
+    return "all classes at once" if pretrained else f"{config.train_ways}-way {config.shots}-shot"
+
+
 def accuracy_figure(run: Run, config: "Config", name: str, dataset: str) -> Figure:
     """Accuracy against training episodes, on the training classes and on unseen ones."""
     names = {
         f"eval/{name}": f"{config.ways}-way {config.shots}-shot, unseen classes",
-        "train/accuracy": f"{config.train_ways}-way {config.shots}-shot, training classes",
+        "train/accuracy": f"{told(config)}, training classes",
     }
     return curve(run.history(), names, "accuracy", f"Few-shot characters ({dataset})", 1 / config.ways)

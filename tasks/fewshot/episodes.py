@@ -24,11 +24,15 @@ class Split(NamedTuple):
     test: list[int]
 
 
-def split_classes(classes: int) -> Split:
-    """The one split of every run: 100 test classes from a fixed shuffle, and 100 of the others for validation."""
-    shuffled = np.random.default_rng(0).permutation(classes).tolist()
-    rest, test = shuffled[:-HELD_OUT], shuffled[-HELD_OUT:]
-    return Split(rest[:-HELD_OUT], rest[-HELD_OUT:], test)
+def split_classes(classes: int, background: int | None = None) -> Split:
+    """The one split of every run, from a fixed shuffle: 100 test classes, and 100 of the others for validation.
+
+    With ``background``, the number of classes of the background set, which come first: every class after them is a
+    test class, so that test characters come from alphabets that training never saw.
+    """
+    shuffled = np.random.default_rng(0).permutation(background or classes).tolist()
+    test = list(range(background, classes)) if background else [shuffled.pop() for _ in range(HELD_OUT)][::-1]
+    return Split(shuffled[:-HELD_OUT], shuffled[-HELD_OUT:], test)
 
 
 class Episodes(NamedTuple):
@@ -39,9 +43,9 @@ class Episodes(NamedTuple):
     labels: Tensor  # (B, Q), which of the N classes each query is
 
 
-def rotated(images: Tensor) -> Tensor:
+def rotated(images: Tensor, rotations: int = ROTATIONS) -> Tensor:
     """Every drawing in its four rotations: uint8 (C, D, S, S) -> (4 * C * D, S, S); ``draw`` knows the order."""
-    return torch.stack([torch.rot90(images, turns, (2, 3)) for turns in range(ROTATIONS)]).flatten(0, 2)
+    return torch.stack([torch.rot90(images, turns, (2, 3)) for turns in range(rotations)]).flatten(0, 2)
 
 
 def draw(
@@ -52,11 +56,13 @@ def draw(
     shots: int,
     queries: int,
     generator: torch.Generator,
+    rotations: int = ROTATIONS,
 ) -> Episodes:
     """B episodes of random classes, each in one random rotation, of random drawings without repetition.
 
     ``classes`` are the numbers to choose from, ``shape`` is (all classes, drawings of each). The queries are spread
-    evenly: each class is asked for ``queries // ways`` times, and the rest go to classes picked at random.
+    evenly: each class is asked for ``queries // ways`` times, and the rest go to classes picked at random. With
+    ``rotations=1`` every class stands upright.
     """
     total, drawings = shape
     device = classes.device
@@ -66,7 +72,7 @@ def draw(
         return torch.rand(*sizes, generator=generator, device=device).topk(count).indices
 
     chosen = classes[pick(ways, batch, len(classes))]  # (B, N)
-    turned = chosen + total * torch.randint(ROTATIONS, (batch, ways), generator=generator, device=device)
+    turned = chosen + total * torch.randint(rotations, (batch, ways), generator=generator, device=device)
     each = math.ceil(queries / ways)
     drawn = pick(shots + each, batch, ways, drawings)
     numbers = turned.unsqueeze(-1) * drawings + drawn  # (B, N, K + each)
@@ -105,3 +111,24 @@ def distorted(images: Tensor, strength: float, generator: torch.Generator) -> Te
     rows = [torch.stack([cos * wide, shear - sin * high, right], 1), torch.stack([sin * wide, cos * high, down], 1)]
     grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     return 1 - F.grid_sample(1 - images, grid, align_corners=False)  # paper comes in from beyond the edge
+
+
+def take_turns(drawings: Tensor, ways: int, shots: int, turns: int) -> tuple[Tensor, Tensor]:
+    """Support (B * turns, N * K, ...) and queries (B * turns, Q, ...) from the drawings (B, N * K + Q, ...) of a batch.
+
+    In turn i the drawings of each class have moved on by i places: what was asked for is now shown.
+    """
+    split = ways * shots
+    if turns == 1:
+        return drawings[:, :split], drawings[:, split:]
+    parts = (part.unflatten(1, (ways, -1)) for part in (drawings[:, :split], drawings[:, split:]))
+    together = torch.cat(list(parts), 2)  # (B, N, K + Q / N, ...)
+    turned = torch.cat([together.roll(-i, 2) for i in range(turns)])
+    return turned[:, :, :shots].flatten(1, 2), turned[:, :, shots:].flatten(1, 2)
+
+
+def in_random_order(support: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Each episode shows its support in an order of its own: under a rule that forgets, the order matters."""
+    order = torch.rand(labels.shape, generator=generator, device=labels.device).argsort(1)
+    index = order.view(*order.shape, *[1] * (support.dim() - 2)).expand_as(support)
+    return support.gather(1, index), labels.gather(1, order)

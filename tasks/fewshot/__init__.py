@@ -1,0 +1,1 @@
+"""Learning new classes from a few labelled drawings: episodes, learners, their training and their tests."""

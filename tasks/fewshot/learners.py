@@ -1,0 +1,127 @@
+"""Learners of new classes: the plastic read-out, and what stands beside it.
+
+A learner turns drawings into features (what of a drawing does not depend on its episode), and classifies queries by the
+labelled support of their episode.
+"""
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from plastic import PlasticLinear
+from tasks.fewshot.episodes import Episodes, in_random_order, support_labels, take_turns
+
+if TYPE_CHECKING:
+    from tasks.omniglot import Config
+
+
+def convolutions(config: "Config") -> nn.Sequential:
+    """Four stride-2 convolutions, 31 -> 15 -> 7 -> 3 -> 1: (M, 1, 31, 31) -> (M, F)."""
+    layers: list[nn.Module] = []
+    for i, (before, after) in enumerate(pairwise((1, *config.widths))):
+        layers.append(nn.Conv2d(before, after, 3, stride=2, bias=config.norm == "none"))
+        if config.norm != "none":
+            layers.append(norm(config, after))
+        layers.append(nn.ReLU() if config.activation == "relu" and i < 3 else nn.Tanh())
+    return nn.Sequential(*layers, nn.Flatten())
+
+
+def norm(config: "Config", features: int) -> nn.Module:
+    """Over the batch, with plain averages for tests (see ``calibrate``); or over the features of one drawing."""
+    return nn.BatchNorm2d(features, momentum=None) if config.norm == "batch" else nn.GroupNorm(1, features)
+
+
+class Learner(nn.Module):
+    """What training and tests ask of a learner; it trains on the queries of episodes, unless ``lesson`` is another."""
+
+    tested_at_once = 1000
+    """episodes of a test that go through ``classify`` together"""
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(M, 1, S, S), white paper = 1 -> (M, ...): what of a drawing does not depend on its episode."""
+        return images
+
+    def classify(self, support: Tensor, labels: Tensor, queries: Tensor, ways: int) -> Tensor:
+        """Logits (B, Q, ways) of embedded queries (B, Q, ...), given the support (B, T, ...) and its labels (B, T)."""
+        raise NotImplementedError
+
+    def lesson(
+        self, drawings: Tensor, episodes: Episodes, config: "Config", chance: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (M, classes) and wanted classes (M,) of a training batch, embedded drawings (B, N * K + Q, ...)."""
+        support, queries = take_turns(drawings, config.train_ways, config.shots, config.turns)
+        labels = support_labels(len(support), config.train_ways, config.shots, support.device)
+        logits = self.classify(*in_random_order(support, labels, chance), queries, config.train_ways)
+        return logits.flatten(0, 1), episodes.labels.repeat(config.turns, 1).flatten()
+
+
+class Embedding(Learner):
+    """A learner whose drawings are embedded before any episode."""
+
+    def __init__(self, config: "Config") -> None:
+        super().__init__()
+        self.convolutions = convolutions(config)
+
+    def embed(self, images: Tensor) -> Tensor:
+        features: Tensor = self.convolutions(images.contiguous(memory_format=torch.channels_last))
+        return features  # (M, F)
+
+
+class PlasticReadout(Embedding):
+    """Convolutions, and a plastic layer from their features to one unit a class (Miconi et al. 2018, section 4.4)."""
+
+    def __init__(self, config: "Config") -> None:
+        super().__init__(config)
+        alpha = config.alpha if config.model == "plastic" else "none"
+        self.readout = PlasticLinear(config.widths[-1], config.train_ways, config.rule, alpha, bias=False)
+        nn.init.normal_(self.readout.weight, std=0.01)
+
+    def remember(self, support: Tensor, labels: Tensor) -> Tensor | None:
+        """The trace (B, F, N) after the support (B, T, F) was shown with its labels (B, T) forced on the output."""
+        shown: tuple[Tensor, Tensor | None] = self.readout(support, target=F.one_hot(labels, self.readout.out_features))
+        return shown[1]
+
+    def classify(self, support: Tensor, labels: Tensor, queries: Tensor, ways: int) -> Tensor:
+        return self.readout.read(queries, self.remember(support, labels))[..., :ways]
+
+
+class Prototypes(Embedding):
+    """The nearest class mean: logits = -|query - mean of the class's support|² (Snell, Swersky, Zemel 2017, eq. 2)."""
+
+    def classify(self, support: Tensor, labels: Tensor, queries: Tensor, ways: int) -> Tensor:
+        members = F.one_hot(labels, ways).to(support.dtype)  # (B, T, N)
+        means = members.mT @ support / members.sum(1).unsqueeze(-1)  # (B, N, F)
+        # |q|² is the same for every class and left out
+        return 2 * queries @ means.mT - means.square().sum(-1).unsqueeze(1)
+
+
+class Transfer(Embedding):
+    """Convolutions pretrained to tell all training classes apart; of a new class only the read-out is fitted.
+
+    The fit is softmax regression on the normalised features of the support, by full-batch gradient descent from zero
+    with weight decay: the transfer baseline of Chen et al. 2019 (arXiv 1904.04232).
+    """
+
+    def __init__(self, config: "Config", classes: int, drawings: int) -> None:
+        super().__init__(config)
+        self.head = nn.Linear(config.widths[-1], classes)  # every rotation of a character is a class
+        self.drawings = drawings
+        self.steps, self.rate, self.decay = config.inner_steps, config.inner_lr, 1e-3
+
+    def lesson(
+        self, drawings: Tensor, episodes: Episodes, config: "Config", chance: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        numbers = torch.cat([episodes.support, episodes.queries], 1)
+        return self.head(drawings.flatten(0, 1)), (numbers // self.drawings).flatten()
+
+    def classify(self, support: Tensor, labels: Tensor, queries: Tensor, ways: int) -> Tensor:
+        shown, asked = F.normalize(support, dim=-1), F.normalize(queries, dim=-1)
+        wanted = F.one_hot(labels, ways).to(shown.dtype)
+        weight = shown.new_zeros(len(shown), shown.shape[-1], ways)  # (B, F, N)
+        for _ in range(self.steps):
+            excess = (shown @ weight).softmax(-1) - wanted  # (B, T, N)
+            weight = weight - self.rate * (shown.mT @ excess / shown.shape[1] + self.decay * weight)
+        return asked @ weight
