@@ -105,11 +105,12 @@ class Transfer(Embedding):
     with weight decay: the transfer baseline of Chen et al. 2019 (arXiv 1904.04232).
     """
 
+    STEPS, RATE, DECAY = 100, 1.0, 1e-3
+
     def __init__(self, config: "Config", classes: int, drawings: int) -> None:
         super().__init__(config)
         self.head = nn.Linear(config.widths[-1], classes)  # every rotation of a character is a class
         self.drawings = drawings
-        self.steps, self.rate, self.decay = config.inner_steps, config.inner_lr, 1e-3
 
     def lesson(
         self, drawings: Tensor, episodes: Episodes, config: "Config", chance: torch.Generator
@@ -121,7 +122,7 @@ class Transfer(Embedding):
         shown, asked = F.normalize(support, dim=-1), F.normalize(queries, dim=-1)
         wanted = F.one_hot(labels, ways).to(shown.dtype)
         weight = shown.new_zeros(len(shown), shown.shape[-1], ways)  # (B, F, N)
-        for _ in range(self.steps):
+        for _ in range(self.STEPS):
             excess = (shown @ weight).softmax(-1) - wanted  # (B, T, N)
-            weight = weight - self.rate * (shown.mT @ excess / shown.shape[1] + self.decay * weight)
+            weight = weight - self.RATE * (shown.mT @ excess / shown.shape[1] + self.DECAY * weight)
         return asked @ weight

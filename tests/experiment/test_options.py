@@ -150,7 +150,7 @@ OMNIGLOT = {
     "standing still": ({"lr": 0.0}, "--lr: expected more than 0"),
     "rigid": ({"plastic_lr": -1.0}, "--plastic-lr: expected more than 0"),
     "undistorted": ({"distortion": -0.1}, "--distortion: expected 0 or more"),
-    "ways above the classes": ({"ways": 101, "train_ways": 200, "queries": 600}, "there are 100 test classes"),
+    "no adaptation": ({"inner_steps": 0}, "--inner-steps: expected at least 1, got 0"),
     "ways above training": ({"ways": 9, "train_ways": 5, "queries": 15}, "above --train-ways 5"),
     "uneven turns": ({"queries": 61}, "--queries as a multiple of --train-ways 60, got 61"),
     "too many turns": ({"turns": 5}, "a class has 4 drawings in an episode, choose at most 4"),

@@ -1,0 +1,116 @@
+"""RESULTS.md from the JSON files under results/: every figure in it is read from a run's own result.
+
+    python -m benchmarks.results
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from plastic.errors import UserError
+from plastic.experiment.run import writing
+
+ROOT = Path(__file__).parents[1]
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: a row for each condition, a column for each way to test it.
+
+    ``rows`` maps a condition to the files under results/, one a column, without their ending; None leaves a cell open.
+    """
+
+    title: str
+    text: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[str | None, ...]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What papers report: rows of figures as they print them, with split and source."""
+
+    title: str
+    text: str
+    columns: tuple[str, ...]
+    rows: Iterable[tuple[str, ...]]
+
+
+def read(folder: Path, name: str) -> Result:
+    """One result; UserError if it is not there."""
+    path = folder / f"{name}.json"
+    try:
+        result: Result = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}): copy the run's result.json there") from error
+    return result
+
+
+def cell(result: Result | None) -> str:
+    """The first metric: mean ± half of the 95% interval."""
+    if result is None:
+        return "–"
+    metric = next(iter(result["metrics"].values()))
+    return f"{metric['mean']:.4f} ± {metric['ci95']:.4f}"
+
+
+def span(values: Iterable[float]) -> str:
+    """One number, or the range."""
+    least, most = min(values := list(values)), max(values)
+    return f"{least:,.0f}" if round(least) == round(most) else f"{least:,.0f} to {most:,.0f}"
+
+
+def render(table: Table, folder: Path) -> list[str]:
+    """The lines of one table, and the commands that made it."""
+    head = ("", *table.columns, "seeds", "episodes", "seconds a seed", "machine")
+    lines = [f"## {table.title}", "", table.text, "", line(head), line(["---"] * len(head))]
+    commands: dict[str, None] = {}
+    for label, names in table.rows.items():
+        results = [None if name is None else read(folder, name) for name in names]
+        first, *others = [result for result in results if result is not None]
+        if any(r["episodes"] != first["episodes"] or r["seeds"] != first["seeds"] for r in others):
+            raise UserError(f"{label}: {names} are not tests of the same runs")
+        commands |= {result["command"]: None for result in results if result is not None}
+        facts = (len(first["seeds"]), f"{first['episodes']:,}", span(first["seconds_per_seed"]), machine(first))
+        lines.append(line([label, *map(cell, results), *map(str, facts)]))
+    return [*lines, "", "```", *commands, "```", ""]
+
+
+def machine(result: Result) -> str:
+    return str(result["machine"] if result["device"] == "cpu" else result["device"])
+
+
+def line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def page(folder: Path) -> str:
+    """RESULTS.md as a whole."""
+    from benchmarks.tables import INTRODUCTION, PUBLISHED, TABLES
+
+    lines = ["# Results", "", INTRODUCTION, ""]
+    for published in PUBLISHED:
+        lines += [f"## {published.title}", "", published.text, "", line(published.columns)]
+        lines += [line(["---"] * len(published.columns)), *map(line, published.rows), ""]
+    for table in TABLES:
+        lines += render(table, folder)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main(check: bool = False) -> None:
+    """Write RESULTS.md; with ``check``, only say whether it is up to date."""
+    path, content = ROOT / "RESULTS.md", page(ROOT / "results")
+    with writing(path):
+        if not check:
+            path.write_text(content)
+        elif path.read_text() != content:
+            raise UserError(f"{path} is not what results/ says: python -m benchmarks.results")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
