@@ -1,6 +1,6 @@
 """RESULTS.md from the JSON files under results/: every figure in it is read from a run's own result.
 
-    python -m benchmarks.results
+python -m benchmarks.results
 """
 
 import json
@@ -54,7 +54,7 @@ def read(folder: Path, name: str) -> Result:
 def cell(result: Result | None) -> str:
     """The first metric: mean ± half of the 95% interval."""
     if result is None:
-        return "–"
+        return "not run"
     metric = next(iter(result["metrics"].values()))
     return f"{metric['mean']:.4f} ± {metric['ci95']:.4f}"
 

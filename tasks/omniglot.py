@@ -130,7 +130,7 @@ class Config(Options):
     """Adam's rate for alpha and eta"""
     weight_decay: float = 0.05
     """AdamW's decay of the fixed weights; alpha and eta have none"""
-    inner_lr: float = 0.4
+    inner_lr: float = 0.05
     """step size of maml's adaptation to the support"""
     inner_steps: int = 1
     """steps of maml's adaptation"""

@@ -25,13 +25,40 @@ def convolutions(config: "Config") -> nn.Sequential:
         layers.append(nn.Conv2d(before, after, 3, stride=2, bias=config.norm == "none"))
         if config.norm != "none":
             layers.append(norm(config, after))
-        layers.append(nn.ReLU() if config.activation == "relu" and i < 3 else nn.Tanh())
+        layers.append(activation(config, i))
     return nn.Sequential(*layers, nn.Flatten())
+
+
+def activation(config: "Config", layer: int) -> nn.Module:
+    """After convolution 0 to 3."""
+    return nn.ReLU() if config.activation == "relu" and layer < 3 else nn.Tanh()
 
 
 def norm(config: "Config", features: int) -> nn.Module:
     """Over the batch, with plain averages for tests (see ``calibrate``); or over the features of one drawing."""
     return nn.BatchNorm2d(features, momentum=None) if config.norm == "batch" else nn.GroupNorm(1, features)
+
+
+class EpisodeNorm(nn.Module):
+    """Normalisation where an episode changes the weights: batch, by the statistics of its support; layer; or none.
+
+    Running statistics would not fit weights that change, and those of the queries would leak.
+    """
+
+    def __init__(self, config: "Config", features: int) -> None:
+        super().__init__()
+        self.kind = config.norm
+        if self.kind != "none":
+            self.weight, self.bias = nn.Parameter(torch.ones(features)), nn.Parameter(torch.zeros(features))
+
+    def forward(self, maps: Tensor, shown: int) -> Tensor:
+        """(B, T, C, S, S), of which the first ``shown`` of each episode are its support."""
+        if self.kind == "none":
+            return maps
+        part, over = (maps[:, :shown], (1, 3, 4)) if self.kind == "batch" else (maps, (2, 3, 4))
+        variance, mean = torch.var_mean(part, over, correction=0, keepdim=True)
+        scale = self.weight[:, None, None] * (variance + 1e-5).rsqrt()
+        return (maps - mean) * scale + self.bias[:, None, None]
 
 
 class Learner(nn.Module):
@@ -89,13 +116,20 @@ class PlasticReadout(Embedding):
 
 
 class Prototypes(Embedding):
-    """The nearest class mean: logits = -|query - mean of the class's support|² (Snell, Swersky, Zemel 2017, eq. 2)."""
+    """The nearest class mean: logits = -scale · |query - mean of the class's support|² (Snell, Swersky, Zemel 2017).
+
+    The scale is learned: among 256 features a distance starts far too large for the softmax.
+    """
+
+    def __init__(self, config: "Config") -> None:
+        super().__init__(config)
+        self.log_scale = nn.Parameter(torch.tensor(1 / config.widths[-1] ** 0.5).log())
 
     def classify(self, support: Tensor, labels: Tensor, queries: Tensor, ways: int) -> Tensor:
         members = F.one_hot(labels, ways).to(support.dtype)  # (B, T, N)
         means = members.mT @ support / members.sum(1).unsqueeze(-1)  # (B, N, F)
         # |q|² is the same for every class and left out
-        return 2 * queries @ means.mT - means.square().sum(-1).unsqueeze(1)
+        return self.log_scale.exp() * (2 * queries @ means.mT - means.square().sum(-1).unsqueeze(1))
 
 
 class Transfer(Embedding):
@@ -105,7 +139,7 @@ class Transfer(Embedding):
     with weight decay: the transfer baseline of Chen et al. 2019 (arXiv 1904.04232).
     """
 
-    STEPS, RATE, DECAY = 100, 1.0, 1e-3
+    STEPS, RATE, DECAY = 20, 10.0, 1e-5
 
     def __init__(self, config: "Config", classes: int, drawings: int) -> None:
         super().__init__(config)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from plastic import PlasticLinear
 from plastic import functional as PF
-from tasks.fewshot.learners import Learner, norm
+from tasks.fewshot.learners import EpisodeNorm, Learner, activation
 
 if TYPE_CHECKING:
     from tasks.omniglot import Config
@@ -22,11 +22,10 @@ class PlasticConvolution(nn.Module):
     A convolution is a linear layer over patches, so pre is a patch and post what the layer made of it.
     """
 
-    def __init__(self, before: int, after: int, config: "Config", last: bool) -> None:
+    def __init__(self, before: int, after: int, config: "Config", layer: int) -> None:
         super().__init__()
         self.connections = PlasticLinear(9 * before, after, config.rule, config.alpha, bias=config.norm == "none")
-        self.norm = nn.Identity() if config.norm == "none" else norm(config, after)
-        self.activation = nn.ReLU() if config.activation == "relu" and not last else nn.Tanh()
+        self.norm, self.activation = EpisodeNorm(config, after), activation(config, layer)
 
     def patches(self, maps: Tensor) -> Tensor:
         """(B, T, C, S, S) -> (B, T * P, 9 * C), P positions a map."""
@@ -34,14 +33,13 @@ class PlasticConvolution(nn.Module):
         patches: Tensor = columns.mT.unflatten(0, maps.shape[:2]).flatten(1, 2)
         return patches
 
-    def forward(self, maps: Tensor, trace: Tensor | None) -> Tensor:
-        """(B, T, C, S, S), trace (B, 9 * C, O) -> (B, T, O, S', S')."""
+    def forward(self, maps: Tensor, trace: Tensor | None, shown: int) -> Tensor:
+        """(B, T, C, S, S), the first ``shown`` the support, trace (B, 9 * C, O) -> (B, T, O, S', S')."""
         side = (maps.shape[-1] - 3) // 2 + 1
         drive = self.connections.read(self.patches(maps), trace)  # (B, T * P, O)
         shaped = drive.unflatten(1, (maps.shape[1], -1)).mT.unflatten(-1, (side, side))
-        post: Tensor = self.activation(self.norm(shaped.flatten(0, 1)))
-        response: Tensor = post.unflatten(0, maps.shape[:2])
-        return response
+        post: Tensor = self.activation(self.norm(shaped, shown))
+        return post
 
     def write(self, pre: Tensor, post: Tensor) -> Tensor:
         """The trace after these maps (B, T, C, S, S) and their responses (B, T, O, S', S'), in closed form.
@@ -64,7 +62,7 @@ class PlasticThroughout(Learner):
         super().__init__()
         sizes = list(pairwise((1, *config.widths)))
         self.convolutions = nn.ModuleList(
-            PlasticConvolution(before, after, config, last=i == 3) for i, (before, after) in enumerate(sizes)
+            PlasticConvolution(before, after, config, i) for i, (before, after) in enumerate(sizes)
         )
         self.readout = PlasticLinear(config.widths[-1], config.train_ways, config.rule, config.alpha, bias=False)
         nn.init.normal_(self.readout.weight, std=0.01)
@@ -73,20 +71,20 @@ class PlasticThroughout(Learner):
         """The traces of the convolutions after the support (B, T, 1, S, S)."""
         traces = []
         for layer in cast(Iterable[PlasticConvolution], self.convolutions):
-            post = layer(support, None)
+            post = layer(support, None, support.shape[1])
             traces.append(layer.write(support, post))
             support = post
         return traces
 
-    def features(self, images: Tensor, traces: list[Tensor]) -> Tensor:
-        """(B, T, 1, S, S) -> (B, T, F)."""
+    def features(self, images: Tensor, traces: list[Tensor], shown: int) -> Tensor:
+        """(B, T, 1, S, S), the first ``shown`` the support -> (B, T, F)."""
         for layer, trace in zip(self.convolutions, traces, strict=True):
-            images = layer(images, trace)
+            images = layer(images, trace, shown)
         return images.flatten(2)
 
     def classify(self, support: Tensor, labels: Tensor, queries: Tensor, ways: int) -> Tensor:
         traces = self.written(support)
-        both = self.features(torch.cat([support, queries], 1), traces)
-        shown, asked = both[:, : labels.shape[1]], both[:, labels.shape[1] :]
+        both = self.features(torch.cat([support, queries], 1), traces, support.shape[1])
+        shown, asked = both[:, : support.shape[1]], both[:, support.shape[1] :]
         _, trace = self.readout(shown, target=F.one_hot(labels, self.readout.out_features))
         return self.readout.read(asked, trace)[..., :ways]

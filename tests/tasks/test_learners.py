@@ -1,5 +1,7 @@
 """The learners beside the plastic read-out, each against its equations written slowly."""
 
+import math
+
 import pytest
 import torch
 from tiny_omniglot import TINY, blots
@@ -9,7 +11,7 @@ from torch.testing import assert_close
 from plastic import reference
 from plastic.experiment import generator
 from tasks.fewshot.episodes import as_input, draw, rotated
-from tasks.fewshot.learners import PlasticReadout, Prototypes, Transfer
+from tasks.fewshot.learners import EpisodeNorm, PlasticReadout, Prototypes, Transfer
 from tasks.fewshot.maml import Maml
 from tasks.fewshot.plastic_convolutions import PlasticThroughout
 from tasks.fewshot.testing import correct
@@ -22,7 +24,7 @@ MODELS = {
     "nonplastic": {"model": "nonplastic"},
     "protonet": {"model": "protonet"},
     "finetune": {"model": "finetune"},
-    "maml": {"model": "maml", "norm": "layer"},
+    "maml": {"model": "maml"},
 }
 models = pytest.mark.parametrize("given", MODELS.values(), ids=MODELS)
 
@@ -58,11 +60,13 @@ def _drawings(seed: int = 0, ways: int = 3, shots: int = 2, queries: int = 4):
 def test_prototypes_answer_by_the_distance_to_class_means():
     """Red if a mean takes in another class, counts instead of averages, or the distance is not squared."""
     support, labels, queries = _features()
-    logits = Prototypes(_config(model="protonet")).classify(support, labels, queries, 3)
+    learner = Prototypes(_config(model="protonet")).double()
+    learner.log_scale.data.fill_(math.log(0.3))
+    logits = learner.classify(support, labels, queries, 3)
     for b in range(2):
         means = [support[b][labels[b] == n].mean(0) for n in range(3)]
         for q in range(4):
-            distances = torch.stack([-(queries[b, q] - mean).square().sum() for mean in means])
+            distances = torch.stack([-0.3 * (queries[b, q] - mean).square().sum() for mean in means])
             assert_close(logits[b, q].log_softmax(-1), distances.log_softmax(-1))
 
 
@@ -96,25 +100,28 @@ def test_pretraining_tells_all_classes_in_all_rotations_apart():
     assert len(set(wanted.tolist())) > 40
 
 
-@pytest.mark.parametrize("norm", ["layer", "none"])
+@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
 def test_maml_adapts_as_its_equation_says(norm):
-    """Red if a step is left out, the outer gradient stops at the inner one, or a class beyond the ways takes part."""
+    """Red if a step is left out, the outer gradient stops at the inner one, a class beyond the ways takes part, or a
+    query is normalised by the others."""
     learner = _learner(_config(model="maml", norm=norm, inner_steps=2, inner_lr=0.3, train_ways=5, queries=5)).double()
     support, labels, queries = _drawings()
+    with torch.no_grad():
+        for parameter in learner.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
     names, parameters = zip(*learner.body.named_parameters(), strict=True)
 
     def slow(b: int) -> torch.Tensor:
         weights = dict(zip(names, parameters, strict=True))
 
         def answer(images: torch.Tensor) -> torch.Tensor:
-            return torch.func.functional_call(learner.body, weights, images)[:, :3]
+            return torch.func.functional_call(learner.body, weights, (images, 6))[:, :3]
 
         for _ in range(2):
-            grads = torch.autograd.grad(
-                F.cross_entropy(answer(support[b]), labels[b]), list(weights.values()), create_graph=True
-            )
+            loss = F.cross_entropy(answer(support[b]), labels[b], reduction="sum") * 3 / 6
+            grads = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
             weights = {name: w - 0.3 * g for (name, w), g in zip(weights.items(), grads, strict=True)}
-        return answer(queries[b])
+        return torch.cat([answer(torch.cat([support[b], query[None]]))[6:] for query in queries[b]])
 
     fast, slowly = learner.classify(support, labels, queries, 3), torch.stack([slow(b) for b in range(2)])
     assert_close(fast, slowly)
@@ -124,9 +131,28 @@ def test_maml_adapts_as_its_equation_says(norm):
         assert_close(learner.eval().classify(support, labels, queries, 3), slowly)
 
 
+@pytest.mark.parametrize("kind", ["batch", "layer", "none"])
+def test_an_episode_is_normalised_by_its_support(kind):
+    """Red if queries or other episodes enter the statistics, or each drawing of the support has its own."""
+    norm = EpisodeNorm(_config(norm=kind), 3).double()
+    if kind != "none":
+        torch.nn.init.normal_(norm.weight)
+        torch.nn.init.normal_(norm.bias)
+    maps = torch.randn(2, 5, 3, 4, 4, generator=torch.Generator().manual_seed(0)).double()
+    normal = norm(maps, 2)
+    for b, t in ((0, 0), (0, 4), (1, 3)):
+        expected = maps[b, t]
+        if kind == "batch":
+            mean, variance = maps[b, :2].mean((0, 2, 3)), maps[b, :2].var((0, 2, 3), correction=0)
+            expected = F.batch_norm(maps[b, t][None], mean, variance, norm.weight, norm.bias)[0]
+        elif kind == "layer":
+            expected = F.group_norm(maps[b, t][None], 1, norm.weight, norm.bias)[0]
+        assert_close(normal[b, t], expected)
+
+
 def test_maml_leaves_the_initial_weights_alone():
     """Red if the inner loop writes to the weights that every episode starts from."""
-    learner = _learner(_config(model="maml", norm="layer"))
+    learner = _learner(_config(model="maml"))
     before = {name: value.clone() for name, value in learner.state_dict().items()}
     correct(learner, blots()[:10], 2, 1, 30, generator(0, "test"))
     assert_close(dict(learner.state_dict()), before, rtol=0, atol=0)
