@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows a plastic network learning to learn, `make test` checks the project.
+# `make demo` shows a plastic network learning to learn, `make test` checks the project, `make results` writes RESULTS.md.
 # PYTHON chooses the interpreter that .venv is made from; DATA a folder of packed data sets; DEMO the folder of the run.
 PYTHON ?= python3
 DATA ?= $(or $(PLASTIC_DATA),$(wildcard ../shared/data))
@@ -7,7 +7,7 @@ BIN := .venv/bin
 # learn2learn 0.2.0 ships C files that Python 3.11 and later refuse; with Cython at hand they are made anew
 LEARN2LEARN := learn2learn==0.2.0 --no-build-isolation --no-deps --use-pep517 --config-settings=--build-option=build_ext
 
-.PHONY: demo test check clean
+.PHONY: demo test results clean
 
 demo: .venv/ready
 	$(BIN)/python -m tasks.omniglot --preset quick --out $(DEMO) $(if $(DATA),--data-dir $(DATA))
@@ -18,6 +18,9 @@ test: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(if $(DATA),PLASTIC_DATA=$(abspath $(DATA))) $(BIN)/python -m pytest -m "not slow and not gpu"
+
+results: .venv/ready
+	$(BIN)/python -m benchmarks.results
 
 .venv/ready: pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

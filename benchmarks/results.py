@@ -5,40 +5,17 @@ python -m benchmarks.results
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 
+from benchmarks.tables import INTRODUCTION, PUBLISHED, TABLES, Table
 from plastic.errors import UserError
 from plastic.experiment.run import writing
 
 ROOT = Path(__file__).parents[1]
 Result = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table: a row for each condition, a column for each way to test it.
-
-    ``rows`` maps a condition to the files under results/, one a column, without their ending; None leaves a cell open.
-    """
-
-    title: str
-    text: str
-    columns: tuple[str, ...]
-    rows: Mapping[str, tuple[str | None, ...]]
-
-
-@dataclass(frozen=True)
-class Published:
-    """What papers report: rows of figures as they print them, with split and source."""
-
-    title: str
-    text: str
-    columns: tuple[str, ...]
-    rows: Iterable[tuple[str, ...]]
 
 
 def read(folder: Path, name: str) -> Result:
@@ -67,7 +44,7 @@ def span(values: Iterable[float]) -> str:
 
 def render(table: Table, folder: Path) -> list[str]:
     """The lines of one table, and the commands that made it."""
-    head = ("", *table.columns, "seeds", "episodes", "seconds a seed", "machine")
+    head = ("", *table.columns, "seeds x tests", "episodes", "seconds a seed", "machine")
     lines = [f"## {table.title}", "", table.text, "", line(head), line(["---"] * len(head))]
     commands: dict[str, None] = {}
     for label, names in table.rows.items():
@@ -76,7 +53,8 @@ def render(table: Table, folder: Path) -> list[str]:
         if any(r["episodes"] != first["episodes"] or r["seeds"] != first["seeds"] for r in others):
             raise UserError(f"{label}: {names} are not tests of the same runs")
         commands |= {result["command"]: None for result in results if result is not None}
-        facts = (len(first["seeds"]), f"{first['episodes']:,}", span(first["seconds_per_seed"]), machine(first))
+        tests = f"{len(first['seeds'])} x {first['config']['test_episodes']:,}"
+        facts = (tests, f"{first['episodes']:,}", span(first["seconds_per_seed"]), machine(first))
         lines.append(line([label, *map(cell, results), *map(str, facts)]))
     return [*lines, "", "```", *commands, "```", ""]
 
@@ -91,8 +69,6 @@ def line(cells: Iterable[str]) -> str:
 
 def page(folder: Path) -> str:
     """RESULTS.md as a whole."""
-    from benchmarks.tables import INTRODUCTION, PUBLISHED, TABLES
-
     lines = ["# Results", "", INTRODUCTION, ""]
     for published in PUBLISHED:
         lines += [f"## {published.title}", "", published.text, "", line(published.columns)]

@@ -1,6 +1,31 @@
 """Which results RESULTS.md shows, and what it says of them; ``benchmarks.results`` reads the figures."""
 
-from benchmarks.results import Published, Table
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: a row for each condition, a column for each way to test it.
+
+    ``rows`` maps a condition to the files under results/, one a column, without their ending; None leaves a cell open.
+    """
+
+    title: str
+    text: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[str | None, ...]]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What papers report: rows of figures as they print them, with split and source."""
+
+    title: str
+    text: str
+    columns: tuple[str, ...]
+    rows: Iterable[tuple[str, ...]]
+
 
 INTRODUCTION = """Every figure comes from a file under `results/`, written by the command beside it;
 `python -m benchmarks.results` makes this page. ± is half of the 95% interval: Student's over seeds, over episodes where
@@ -37,9 +62,11 @@ LEARNERS = {
     "fine-tuned read-out": "finetune",
     "read-out without a trace": "nonplastic",
 }
+RULES = {"oja": "Oja", "hebb": "Hebb with decay"}
+ALPHAS = {"full": "one alpha a connection", "neuron": "one a unit", "shared": "one for all"}
 
 
-def _tested(stem: str, *tests: str) -> tuple[str, ...]:
+def _files(stem: str, *tests: str) -> tuple[str, ...]:
     return tuple(f"omniglot/{stem}-{test}" for test in tests)
 
 
@@ -48,19 +75,81 @@ TABLES = (
         "Omniglot: the plastic read-out at its best",
         "Settings chosen on 100 validation classes, which then joined the training classes.",
         ONE_SHOT,
-        {"default preset": _tested("default", "5w1s", "20w1s"), "quick preset": _tested("quick", "5w1s", "20w1s")},
+        {
+            "default preset": _files("default", "5w1s", "20w1s"),
+            "quick preset": ("omniglot/quick-5w1s", None),
+        },
     ),
     Table(
         "Omniglot: the field at equal episodes",
-        "The same embedding and the same episodes for every learner: 60 classes, four drawings of each. "
-        "Settings of each learner chosen on validation classes.",
+        "The same embedding and the same episodes for every learner: 60 classes, four drawings of each (the read-out "
+        "without a trace, which stays at chance, has fewer of them). Settings of each learner chosen on validation "
+        "classes, in short runs of one seed. No answer depends on other queries: MAML and the plastic convolutions are "
+        "normalised by the support alone, where MAML's authors use the queries of the test too.",
         ONE_SHOT,
-        {label: _tested(f"episodes-{name}", "5w1s", "20w1s") for label, name in LEARNERS.items()},
+        {label: _files(f"episodes-{name}", "5w1s", "20w1s") for label, name in LEARNERS.items()},
     ),
     Table(
         "Omniglot: the field at equal seconds",
-        "As many episodes as each learner trains on in about five minutes of one core.",
+        "As many episodes as each learner trains on in the time that the plastic read-out takes for 2,000.",
         ONE_SHOT,
-        {label: _tested(f"seconds-{name}", "5w1s", "20w1s") for label, name in LEARNERS.items()},
+        {
+            "plastic read-out": _files("episodes-plastic", "5w1s", "20w1s"),
+            "prototypes": _files("episodes-protonet", "5w1s", "20w1s"),
+            "MAML (learn2learn)": _files("seconds-maml", "5w1s", "20w1s"),
+            "fine-tuned read-out": _files("seconds-finetune", "5w1s", "20w1s"),
+        },
+    ),
+    Table(
+        "Omniglot: five shots",
+        "The first row is trained with five shots (30 classes an episode); the others are the networks of the field, "
+        "trained with one.",
+        FIVE_SHOT,
+        {
+            "plastic read-out, trained with five": _files("shots-plastic", "5w5s", "20w5s"),
+            "plastic read-out, trained with one": _files("episodes-plastic", "5w5s", "20w5s"),
+            "prototypes, trained with one": _files("episodes-protonet", "5w5s", "20w5s"),
+            "fine-tuned read-out": _files("episodes-finetune", "5w5s", "20w5s"),
+        },
+    ),
+    Table(
+        "Omniglot: which rule, which alpha",
+        "Seconds are those of a core that other work shared.",
+        ONE_SHOT,
+        {
+            f"{rule_name}, {alpha_name}": _files(f"rule-{rule}-{alpha}", "5w1s", "20w1s")
+            for rule, rule_name in RULES.items()
+            for alpha, alpha_name in ALPHAS.items()
+        },
+    ),
+    Table(
+        "Omniglot: where the plasticity sits",
+        "The read-out alone, or the four convolutions too, whose connections the support then rewrites before the "
+        "read-out is written. Same episodes; the drawings do not take turns, since convolutions that change with the "
+        "support would have to see all of them again in each.",
+        ONE_SHOT,
+        {
+            "the read-out": _files("where-readout", "5w1s", "20w1s"),
+            "everywhere": _files("where-all", "5w1s", "20w1s"),
+        },
+    ),
+    Table(
+        "Omniglot: alphabets that training never saw",
+        "Trained on the 964 characters of the background set, tested on the 659 of the evaluation set.",
+        ONE_SHOT,
+        {
+            "plastic read-out": _files("alphabets-plastic", "5w1s", "20w1s"),
+            "prototypes": _files("alphabets-protonet", "5w1s", "20w1s"),
+        },
+    ),
+    Table(
+        "Trained on Omniglot, tested on MNIST",
+        "MNIST's test digits, upright, resized to 31 x 31, black on white; five of the ten in an episode.",
+        ("5-way 1-shot",),
+        {
+            label: (f"omniglot/mnist-{name}-5w1s",)
+            for label, name in LEARNERS.items()
+            if name in ("plastic", "protonet", "finetune")
+        },
     ),
 )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.results import Table, main, render, span
+from benchmarks.results import main, render, span
+from benchmarks.tables import Table
 from plastic.errors import UserError
 
 RESULT = {
@@ -15,6 +16,7 @@ RESULT = {
     "seconds_per_seed": [299.6, 311.2],
     "machine": "1 core AMD EPYC",
     "device": "cpu",
+    "config": {"test_episodes": 10_000},
     "metrics": {"test_accuracy": {"mean": 0.97654, "ci95": 0.00321}},
 }
 
@@ -35,8 +37,8 @@ def test_a_row_shows_what_its_files_hold(tmp_path):
     table = Table("Title", "Text.", ("five", "twenty"), {"both": ("a", "b"), "one": ("c", None)})
     lines = render(table, tmp_path)
     assert lines[:3] == ["## Title", "", "Text."]
-    assert "| both | 0.9765 ± 0.0032 | 0.9765 ± 0.0032 | 2 | 6,000 | 300 to 311 | 1 core AMD EPYC |" in lines
-    assert "| one | 0.9765 ± 0.0032 | not run | 2 | 6,000 | 300 to 311 | NVIDIA H200 |" in lines
+    assert "| both | 0.9765 ± 0.0032 | 0.9765 ± 0.0032 | 2 x 10,000 | 6,000 | 300 to 311 | 1 core AMD EPYC |" in lines
+    assert "| one | 0.9765 ± 0.0032 | not run | 2 x 10,000 | 6,000 | 300 to 311 | NVIDIA H200 |" in lines
     assert lines[-5:-1] == ["```", RESULT["command"], "python -m tasks.omniglot --ways 20", "```"]
 
 
