@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from plastic import functional as PF
 from plastic.coefficients import Alpha, alpha_kind, alpha_parameter, eta_parameter, factory_options, reset_alpha
 from plastic.functional import PlasticState
-from plastic.kernels.lean import NONLINEARITIES
+from plastic.kernels.common import NONLINEARITIES
 from plastic.rules import Rule, as_rule
 
 

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from plastic import PlasticRNN
-from plastic.kernels.lean import SEGMENT
+from plastic.kernels.stepwise import SEGMENT
 
 N = 20 * SEGMENT  # more units than steps, so that all the activity together is smaller than one trace
 
