@@ -86,7 +86,7 @@ def later_retains(retain: Tensor) -> Tensor:
 
 
 def repeated(retain: Tensor, write: Tensor, times: int) -> tuple[Tensor, Tensor]:
-    """``times`` equal steps as one: retainⁿ and write (1 + retain + … + retainⁿ⁻¹), by doublings, without a division."""
+    """``times`` equal steps as one: retainⁿ and write (1 + retain + … + retainⁿ⁻¹), by doublings and no division."""
     power, total = retain, torch.ones_like(retain)
     for bit in bin(times)[3:]:
         power, total = power * power, total * (1 + power)

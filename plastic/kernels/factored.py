@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-
 from typing import NamedTuple
 
 import torch
@@ -41,7 +40,7 @@ def chunks(x: Tensors, sheet: Schedule) -> list[slice]:
     dense = len(sheet.segments) > 1 or x.trace is not None
     room = CACHED.get(x.input.device.type)
     each = max(1, room // (units * units * x.input.element_size())) if dense and room else batch
-    return [slice(first, first + each) for first in range(0, batch, each)]
+    return [slice(first, first + each) for first in range(0, max(batch, 1), max(each, 1))]
 
 
 def take(x: Tensors, part: slice) -> Tensors:
@@ -107,7 +106,8 @@ def fold_(trace: Tensor | None, u: Tensor, v: Tensor, faded: Tensor | None, out:
 
 @lru_cache(maxsize=64)
 def positions(places: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.tensor(places, device=device)
+    index: Tensor = torch.tensor(places, device=device)
+    return index
 
 
 def pick(values: Tensor, places: Sequence[int]) -> Tensor:

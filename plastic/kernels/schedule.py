@@ -9,6 +9,7 @@ starts the count again, and costs passes over N x N numbers an episode. Where to
 """
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 FOLD = 24.0  # what a fold and its way back cost, in terms asked by one free step and their way back
@@ -80,7 +81,7 @@ def schedule(order: tuple[int, ...], clamped: tuple[bool, ...], blank: bool, che
         posts.append(post)
         pre = post
     cuts = [0, len(drafts)] if cheap else _cuts(drafts, blank)
-    segments = tuple(_segment(drafts[a:b]) for a, b in zip(cuts, cuts[1:], strict=False))
+    segments = tuple(_segment(drafts[a:b]) for a, b in pairwise(cuts))
     return Schedule(slots, tuple(posts), tuple((slot, row) for row, slot in of_row.items()), segments)
 
 
