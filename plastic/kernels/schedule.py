@@ -12,8 +12,12 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-FOLD = 24.0  # what a fold and its way back cost, in terms asked by one free step and their way back
-DENSE = 2.5  # what asking the dense trace costs, in the same unit
+
+class Costs(NamedTuple):
+    """In units of one term asked by one free step, way back included."""
+
+    fold: float
+    dense: float  # one free step that asks the dense trace
 
 
 class Step(NamedTuple):
@@ -58,9 +62,8 @@ class _Draft(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def schedule(order: tuple[int, ...], clamped: tuple[bool, ...], blank: bool, cheap: bool) -> Schedule:
-    """``blank``: silence and a blank trace come first. ``cheap``: alpha is no matrix, so
-    that a term costs no product with one and nothing is ever folded."""
+def schedule(order: tuple[int, ...], clamped: tuple[bool, ...], blank: bool, costs: Costs) -> Schedule:
+    """The schedule of a sequence; ``blank``: silence and a blank trace come first."""
     slots = 0 if blank else 1
     pre = None if blank else 0
     of_row: dict[int, int] = {}
@@ -80,20 +83,20 @@ def schedule(order: tuple[int, ...], clamped: tuple[bool, ...], blank: bool, che
             steps.append((pre, post, 1))
         posts.append(post)
         pre = post
-    cuts = [0, len(drafts)] if cheap else _cuts(drafts, blank)
+    cuts = _cuts(drafts, blank, costs)
     segments = tuple(_segment(drafts[a:b]) for a, b in pairwise(cuts))
     return Schedule(slots, tuple(posts), tuple((slot, row) for row, slot in of_row.items()), segments)
 
 
-def _cuts(drafts: list[_Draft], blank: bool) -> list[int]:
+def _cuts(drafts: list[_Draft], blank: bool, costs: Costs) -> list[int]:
     """Where segments begin, and the end: the cheapest choice, by dynamic programming. A segment begins at a free
     step; none is longer than where asking its terms has cost three folds."""
     best: dict[int, tuple[float, int]] = {0: (0.0, 0)}
     for start in range(len(drafts)):
         if start not in best:
             continue
-        spent = best[start][0] + (FOLD if start else 0)
-        asking = DENSE if start or not blank else 0
+        spent = best[start][0] + (costs.fold if start else 0)
+        asking = costs.dense if start or not blank else 0
         written: set[int | None] = {None}
         asked = 0.0
         for end, draft in enumerate(drafts[start:], start + 1):
@@ -102,7 +105,7 @@ def _cuts(drafts: list[_Draft], blank: bool) -> list[int]:
             written.update(pre for pre, _, _ in draft.steps)
             if end == len(drafts) or drafts[end].free:
                 best[end] = min(best.get(end, (float("inf"), 0)), (spent + asked, start))
-                if asked > 3 * FOLD + asking:
+                if asked > 3 * costs.fold + asking:
                     break
     cuts = [len(drafts)]
     while cuts[-1]:
