@@ -25,11 +25,14 @@ FOLD = Costs(fold=110, dense=5)  # measured with N = 1001 on two cores; both sid
 CACHED = {"cpu": 32 << 20}  # bytes of dense traces that one sweep takes along; other devices take every episode at once
 
 
-def plan_of(x: Tensors, plan: Plan) -> Schedule:
+def costs_of(x: Tensors) -> Costs:
     assert x.alpha is not None
     units = x.input.shape[-1]
-    costs = FOLD if x.alpha.shape[-2] > 1 else Costs(2 * units, units / 4)  # then a term costs no product with alpha
-    return schedule(plan.order, plan.clamped, x.hidden is None, costs)
+    return FOLD if x.alpha.shape[-2] > 1 else Costs(2 * units, units / 4)  # without a product a term costs N, not N²
+
+
+def plan_of(x: Tensors, plan: Plan) -> Schedule:
+    return schedule(plan.order, plan.clamped, x.hidden is None, costs_of(x))
 
 
 def chunks(x: Tensors, sheet: Schedule) -> list[slice]:
