@@ -142,7 +142,6 @@ class PlasticRNN(nn.Module):
             order = "B, T" if self.batch_first else "T, B"
             raise ValueError(f"input: expected ({order}, {cell.input_size}), got {tuple(input.shape)}")
         input = input.transpose(0, 1) if self.batch_first else input
-        state = self.initial_state(input.shape[1]) if state is None else state
         eta = cell.weight.new_zeros(()) if cell.eta is None else cell.eta
         output, state = PF.plastic_rnn(
             cell.project(input),
