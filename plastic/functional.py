@@ -127,8 +127,9 @@ def plastic_rnn(
     """A plastic recurrent network over a whole sequence, with a memory-lean backward.
 
     post_t = f(pre_t @ (weight + alpha * trace_t) + input_t) with pre_t = post_{t-1}; then the rule rewrites the trace
-    (Miconi et al. 2018, eqs. 1-3). Only the activity is stored; backward rebuilds the trace from it, so memory does not
-    grow with T but for T·B·N activities. Differentiable once.
+    (Miconi et al. 2018, eqs. 1-3). Activity is stored, traces are not: backward rebuilds them, so memory grows with T
+    by vectors only. Clamped steps cost next to nothing under a rule without a clip (see plastic/README.md).
+    Differentiable once.
 
     Args:
         input: (T, B, N).

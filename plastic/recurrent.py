@@ -116,7 +116,7 @@ class PlasticRNN(nn.Module):
     """A plastic recurrent network over sequences: ``output, state = rnn(input, state=None)``.
 
     The arguments are those of ``PlasticRNNCell``, which holds the parameters as ``rnn.cell``, and ``batch_first`` as in
-    ``torch.nn.RNN``. Backward stores the activity only (see ``plastic.functional.plastic_rnn``): memory does not grow
+    ``torch.nn.RNN``. Activity is stored, traces are not (see ``plastic.functional.plastic_rnn``): memory does not grow
     by a trace a step.
 
     >>> rnn = PlasticRNN(3, 10, rule="oja")
