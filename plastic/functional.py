@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from plastic.kernels import lean
+from plastic.kernels import common, sequence
 from plastic.rules import Rule, as_rule
 
 
@@ -42,7 +42,7 @@ def trace_step(
     _expect("post", post, (*trace.shape[:-2], trace.shape[-1]))
     retain, write = _vectors(rule, trace, post, eta, m)
     outer = pre.to(trace.dtype).unsqueeze(-1) * write.unsqueeze(-2)
-    return lean.clipped(trace * retain.unsqueeze(-2) + outer, rule)
+    return common.clipped(trace * retain.unsqueeze(-2) + outer, rule)
 
 
 def retroactive_step(
@@ -60,7 +60,7 @@ def retroactive_step(
     _expect("post", post, (*trace.shape[:-2], trace.shape[-1]))
     retain, write = _vectors(rule, trace, post, eta, m)
     signal = _meet("m", m, post, post.dim() - 1).to(trace.dtype)
-    gated = lean.clipped(trace + signal.unsqueeze(-2) * eligibility, rule)
+    gated = common.clipped(trace + signal.unsqueeze(-2) * eligibility, rule)
     outer = pre.to(trace.dtype).unsqueeze(-1) * write.unsqueeze(-2)
     return gated, eligibility * retain.unsqueeze(-2) + outer
 
@@ -80,7 +80,7 @@ def trace_write(
     _expect("post", post, (*trace.shape[:-2], steps, trace.shape[-1]))
     retain, write = _vectors(rule, trace, post, eta, m)
     with torch.autocast(trace.device.type, enabled=False):
-        return lean.write(trace, pre.to(trace.dtype), retain, write, rule.clip)
+        return common.write(trace, pre.to(trace.dtype), retain, write, rule.clip)
 
 
 def plastic_linear(
@@ -113,7 +113,7 @@ def plastic_linear(
 
 def plastic_rnn(
     input: Tensor,
-    state: PlasticState,
+    state: PlasticState | None,
     weight: Tensor,
     alpha: Tensor | None,
     eta: Tensor,
@@ -122,48 +122,72 @@ def plastic_rnn(
     clamped_steps: Sequence[bool] | None = None,
     modulator: tuple[Tensor, Tensor] | None = None,
     nonlinearity: str = "tanh",
+    order: Sequence[int] | None = None,
 ) -> tuple[Tensor, PlasticState]:
     """A plastic recurrent network over a whole sequence, with a memory-lean backward.
 
     post_t = f(pre_t @ (weight + alpha * trace_t) + input_t) with pre_t = post_{t-1}; then the rule rewrites the trace
-    (Miconi et al. 2018, eqs. 1-3). Only the activity is stored; backward rebuilds the trace from it, so memory does not
-    grow with T but for T·B·N activities. Differentiable once.
+    (Miconi et al. 2018, eqs. 1-3). Activity is stored, traces are not: backward rebuilds them, so memory grows with T
+    by vectors only. Clamped steps cost next to nothing under a rule without a clip (see plastic/README.md).
+    Differentiable once.
 
     Args:
         input: (T, B, N).
-        state: hidden (B, N), trace (B, N, N), and the eligibility (B, N, N) of a retroactive rule.
+        state: hidden (B, N), trace (B, N, N), and the eligibility (B, N, N) of a retroactive rule. None: silence and a
+            blank trace, known as such beforehand, which is faster than a state of zeros.
         weight: (N, N). alpha: (N, N), (N,), () or None for a plain recurrent network. eta: () or (N,).
         clamp: (T, B, N) bool; True: the unit takes the value in ``input``; False: it is free.
         clamped_steps: T bools on the host, True where every unit of every episode is clamped; those steps skip the
             recurrence, and nothing waits for the device to find out.
         modulator: weight (N,) and bias () of the signal m_t = tanh(post_t · weight + bias) of a modulated rule.
         nonlinearity: ``tanh`` or ``relu``.
+        order: T rows of ``input`` and ``clamp``, one for each step, where these hold K rows instead, (K, B, N), and
+            steps share them: a pattern that is shown for ten steps, and shown again later, is one row. Clamped steps of
+            one row are then known to be equal, and cost next to nothing.
     Returns: activity (T, B, N) and the state after the last step.
     Raises ValueError for shapes, rules and options that do not fit.
     """
     rule = as_rule(rule)
-    _check_sequence(input, state, weight, clamp, clamped_steps, nonlinearity)
-    if alpha is not None:
+    order = range(len(input)) if order is None else [*order]
+    _check_sequence(input, state, weight, clamp, clamped_steps, nonlinearity, order)
+    plastic = alpha is not None
+    if plastic:
         _check_plasticity(input, state, weight, eta, rule, modulator)
+        if not sequence.has_factors(rule):  # one step at a time, each with its own row, from a state that is there
+            state = _blank(input, weight, rule) if state is None else state
+            input, clamp = _rows(input, order), clamp if clamp is None else _rows(clamp, order)
+            order = range(len(input))
     replicas = weight.dim() - 2
     dtype = weight.dtype
-    plan = lean.Plan(rule, nonlinearity, tuple(map(bool, clamped_steps or (False,) * len(input))))
-    plastic = alpha is not None
-    tensors = lean.Tensors(
+    clamped = tuple(map(bool, clamped_steps or (False,) * len(order)))
+    plan = common.Plan(rule, nonlinearity, tuple(order), clamped)
+    tensors = common.Tensors(
         input=input.to(dtype),
-        hidden=state.hidden.to(dtype),
+        hidden=None if state is None else state.hidden.to(dtype),
         weight=weight,
         clamp=clamp,
-        trace=state.trace if plastic else None,
-        eligibility=state.eligibility if plastic and rule.retroactive else None,
+        trace=state.trace if plastic and state is not None else None,
+        eligibility=state.eligibility if plastic and rule.retroactive and state is not None else None,
         alpha=_alpha(alpha, weight).squeeze(-3) if alpha is not None else None,
         eta=_align(eta, replicas, 2) if plastic else None,
         m_weight=_align(modulator[0], replicas, 2) if plastic and modulator else None,
         m_bias=_align(modulator[1], replicas, 2) if plastic and modulator else None,
     )
     with torch.autocast(input.device.type, enabled=False):
-        output, trace, eligibility = lean.run(tensors, plan, replicas)
+        output, trace, eligibility = sequence.run(tensors, plan, replicas)
     return output, PlasticState(output[-1], trace, eligibility)
+
+
+def _rows(values: Tensor, order: Sequence[int]) -> Tensor:
+    """values[order]; nothing is copied where that is all of it."""
+    return values if [*order] == [*range(len(values))] else torch.stack([values[row] for row in order])
+
+
+def _blank(input: Tensor, weight: Tensor, rule: Rule) -> PlasticState:
+    """Silence and blank traces, in the precision of ``weight``."""
+    hidden = weight.new_zeros(input.shape[1:])
+    trace = weight.new_zeros(*input.shape[1:], weight.shape[-1])
+    return PlasticState(hidden, trace, torch.zeros_like(trace) if rule.retroactive else None)
 
 
 def _align(parameter: Tensor, replicas: int, dims: int) -> Tensor:
@@ -186,7 +210,7 @@ def _vectors(rule: Rule, trace: Tensor, post: Tensor, eta: Tensor | float, m: Te
         raise ValueError(f"m: {type(rule).__name__} needs a modulatory signal, got None")
     signal = None if m is None else _meet("m", m, post, post.dim() - 1)
     with torch.autocast(trace.device.type, enabled=False):
-        retain, write = lean.vectors(rule, post, eta, signal)
+        retain, write = common.vectors(rule, post, eta, signal)
     return retain.to(trace.dtype), write.to(trace.dtype)
 
 
@@ -224,11 +248,12 @@ def _expect(name: str, tensor: Tensor, *shapes: Sequence[int]) -> None:
 
 def _check_sequence(
     input: Tensor,
-    state: PlasticState,
+    state: PlasticState | None,
     weight: Tensor,
     clamp: Tensor | None,
     clamped_steps: Sequence[bool] | None,
     nonlinearity: str,
+    order: Sequence[int],
 ) -> None:
     """Say what is wrong with a sequence before a kernel meets it."""
     if weight.dim() not in (2, 3) or weight.shape[-1] != weight.shape[-2]:
@@ -237,20 +262,23 @@ def _check_sequence(
         expected = "(T, R, B, N)" if weight.dim() == 3 else "(T, B, N)"
         raise ValueError(f"input: expected {expected} with T >= 1, got {tuple(input.shape)}")
     _expect("input", input, (len(input), *weight.shape[:-2], input.shape[-2], weight.shape[-1]))
-    _expect("hidden", state.hidden, input.shape[1:])
-    if nonlinearity not in lean.NONLINEARITIES:
-        raise ValueError(f"nonlinearity: expected one of {', '.join(lean.NONLINEARITIES)}, got {nonlinearity!r}")
+    if state is not None:
+        _expect("hidden", state.hidden, input.shape[1:])
+    if len(order) == 0 or not all(0 <= row < len(input) for row in order):
+        raise ValueError(f"order: expected at least one row of input, each from 0 to {len(input) - 1}, got {[*order]}")
+    if nonlinearity not in common.NONLINEARITIES:
+        raise ValueError(f"nonlinearity: expected one of {', '.join(common.NONLINEARITIES)}, got {nonlinearity!r}")
     if clamp is not None:
         _expect("clamp", clamp, input.shape)
         if clamp.dtype != torch.bool:
             raise ValueError(f"clamp: expected a mask of dtype bool, got {clamp.dtype}")
-    if clamped_steps is not None and len(clamped_steps) != len(input):
-        raise ValueError(f"clamped_steps: expected {len(input)} values, one a step, got {len(clamped_steps)}")
+    if clamped_steps is not None and len(clamped_steps) != len(order):
+        raise ValueError(f"clamped_steps: expected {len(order)} values, one a step, got {len(clamped_steps)}")
 
 
 def _check_plasticity(
     input: Tensor,
-    state: PlasticState,
+    state: PlasticState | None,
     weight: Tensor,
     eta: Tensor,
     rule: Rule,
@@ -259,9 +287,10 @@ def _check_plasticity(
     """The same for what only plastic connections have."""
     replicas, units = weight.shape[:-2], weight.shape[-1]
     square = (*input.shape[1:], units)
-    if state.trace is None:
-        raise ValueError(f"trace: expected the shape {square}, got None")
-    _expect("trace", state.trace, square)
+    if state is not None:
+        if state.trace is None:
+            raise ValueError(f"trace: expected the shape {square}, got None")
+        _expect("trace", state.trace, square)
     _expect("eta", eta, replicas, (*replicas, units))
     if rule.modulated != (modulator is not None):
         raise ValueError(
@@ -271,7 +300,7 @@ def _check_plasticity(
     if modulator is not None:
         _expect("modulator weight", modulator[0], (*replicas, units))
         _expect("modulator bias", modulator[1], replicas)
-    if rule.retroactive:
+    if rule.retroactive and state is not None:
         if state.eligibility is None:
             raise ValueError(f"eligibility: {type(rule).__name__} expects the shape {square}, got None")
         _expect("eligibility", state.eligibility, square)

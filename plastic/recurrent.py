@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from plastic import functional as PF
 from plastic.coefficients import Alpha, alpha_kind, alpha_parameter, eta_parameter, factory_options, reset_alpha
 from plastic.functional import PlasticState
-from plastic.kernels.lean import NONLINEARITIES
+from plastic.kernels.common import NONLINEARITIES
 from plastic.rules import Rule, as_rule
 
 
@@ -116,7 +116,7 @@ class PlasticRNN(nn.Module):
     """A plastic recurrent network over sequences: ``output, state = rnn(input, state=None)``.
 
     The arguments are those of ``PlasticRNNCell``, which holds the parameters as ``rnn.cell``, and ``batch_first`` as in
-    ``torch.nn.RNN``. Backward stores the activity only (see ``plastic.functional.plastic_rnn``): memory does not grow
+    ``torch.nn.RNN``. Activity is stored, traces are not (see ``plastic.functional.plastic_rnn``): memory does not grow
     by a trace a step.
 
     >>> rnn = PlasticRNN(3, 10, rule="oja")
@@ -142,7 +142,6 @@ class PlasticRNN(nn.Module):
             order = "B, T" if self.batch_first else "T, B"
             raise ValueError(f"input: expected ({order}, {cell.input_size}), got {tuple(input.shape)}")
         input = input.transpose(0, 1) if self.batch_first else input
-        state = self.initial_state(input.shape[1]) if state is None else state
         eta = cell.weight.new_zeros(()) if cell.eta is None else cell.eta
         output, state = PF.plastic_rnn(
             cell.project(input),

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from plastic import PlasticState, reference
 from plastic import functional as PF
-from plastic.kernels.lean import SEGMENT
+from plastic.kernels.stepwise import SEGMENT
 
 RULES = ["hebb", "oja", "clipped_hebb", "modulated", "retroactive"]
 ALPHA = {"full": 2, "neuron": 1, "shared": 0}  # the dimensions of alpha

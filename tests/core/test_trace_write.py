@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from plastic import functional as PF
 from plastic import reference
-from plastic.kernels.lean import later_retains
+from plastic.kernels.common import later_retains
 
 B, I, O = 3, 5, 4
 RULES = ["hebb", "oja", "clipped_hebb", "modulated"]

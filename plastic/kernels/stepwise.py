@@ -1,116 +1,20 @@
-r"""Whole plastic sequences in torch operations; backward keeps the activity and rebuilds the trace.
+r"""Plastic sequences step by step, for rules with a clip or an eligibility: backward rebuilds the trace.
 
-The trace is linear in the activity vectors, so it need not be stored: backward halves the sequence, writes the trace
-at the middle from the activity (in closed form unless the rule clips), takes the later half first, and so on down to
-``SEGMENT`` steps. That keeps log2(T / SEGMENT) + SEGMENT traces whatever T is; running a rule backwards instead would
-lose (1 - eta)^-T. Everything here has a leading replica dimension R: input (T, R, B, N), trace (R, B, N, N).
+The trace follows from the activity vectors, so it need not be stored: backward halves the sequence, rewrites the trace
+at the middle from the activity, takes the later half first, and so on down to ``SEGMENT`` steps. That keeps
+log2(T / SEGMENT) + SEGMENT traces whatever T is; running a rule backwards instead would lose (1 - eta)^-T, and a clip
+cannot be undone. Everything here has a leading replica dimension R: input (T, R, B, N), trace (R, B, N, N).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from plastic.kernels.common import NONLINEARITIES, Plan, Tensors, signal, vectors
 from plastic.rules import Rule
 
 SEGMENT = 8  # steps whose traces are held at once in backward
-
-NONLINEARITIES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    # f, and its slope as a function of f's own output: the input of f is not stored
-    "tanh": (torch.tanh, lambda post: 1 - post * post),
-    "relu": (torch.relu, lambda post: (post > 0).to(post.dtype)),
-}
-
-
-class Plan(NamedTuple):
-    """What a sequence is besides its tensors."""
-
-    rule: Rule
-    nonlinearity: str
-    clamped: tuple[bool, ...]
-
-
-class Tensors(NamedTuple):
-    """The arguments of a sequence. All but ``input`` and ``clamp`` lead with R."""
-
-    input: Tensor  # (T, R, B, N)
-    clamp: Tensor | None  # (T, R, B, N)
-    hidden: Tensor  # (R, B, N)
-    weight: Tensor  # (R, N, N)
-    trace: Tensor | None  # (R, B, N, N)
-    eligibility: Tensor | None  # (R, B, N, N)
-    alpha: Tensor | None  # (R, N | 1, N | 1)
-    eta: Tensor | None  # (R, 1, N | 1)
-    m_weight: Tensor | None  # (R, 1, N)
-    m_bias: Tensor | None  # (R, 1, 1)
-
-
-REPLICA_DIM = (1, 1, 0, 0, 0, 0, 0, 0, 0, 0)  # where R stands in each of Tensors
-CLAMP = 1  # the one of them that has no gradient
-
-
-@torch.compiler.disable
-def run(x: Tensors, plan: Plan, replicas: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Activity (T, [R,] B, N), final trace and eligibility of a sequence with or without a replica dimension."""
-    if not replicas:
-        x = Tensors._make(v if v is None else v.unsqueeze(d) for v, d in zip(x, REPLICA_DIM, strict=True))
-    outputs = (_plain(x, plan),) if x.trace is None else _Sequence.apply(plan, *x)
-    activity, *traces = outputs if replicas else (outputs[0].squeeze(1), *[v.squeeze(0) for v in outputs[1:]])
-    return activity, *traces, *[None] * (2 - len(traces))
-
-
-def vectors(rule: Rule, post: Tensor, eta: Tensor, m: Tensor | None) -> tuple[Tensor, Tensor]:
-    """A rule's (retain, write), both as large as ``post``."""
-    retain, write = (v if isinstance(v, Tensor) else post.new_full((), v) for v in rule.vectors(post, eta, m))
-    return retain.expand_as(post), write.expand_as(post)
-
-
-def clipped(trace: Tensor, rule: Rule) -> Tensor:
-    return trace if rule.clip is None else trace.clamp(-rule.clip, rule.clip)
-
-
-def write(trace: Tensor, pre: Tensor, retain: Tensor, write: Tensor, clip: float | None) -> Tensor:
-    """T steps onto a trace (..., I, O) from pre (..., T, I) and a rule's vectors (..., T, O)."""
-    steps = pre.shape[-2]
-    if clip is not None:
-        for t in range(steps):
-            step = trace * retain[..., t : t + 1, :] + pre[..., t, :, None] * write[..., t : t + 1, :]
-            trace = step.clamp(-clip, clip)
-        return trace
-    if steps == 0:
-        return trace
-    later = later_retains(retain)
-    return trace * (retain[..., :1, :] * later[..., :1, :]) + pre.mT @ (write * later)
-
-
-def later_retains(retain: Tensor) -> Tensor:
-    """The product of all later retains, (..., T, O): log2(T) doublings, and no division that a zero would break."""
-    steps = retain.shape[-2]
-    later = torch.cat([retain[..., 1:, :], torch.ones_like(retain[..., :1, :])], dim=-2)
-    reach = 1
-    while reach < steps:
-        later = torch.cat([later[..., :-reach, :] * later[..., reach:, :], later[..., -reach:, :]], dim=-2)
-        reach *= 2
-    return later
-
-
-def _plain(x: Tensors, plan: Plan) -> Tensor:
-    """The network without plasticity, where autograd's own memory is already that of the activity."""
-    f = NONLINEARITIES[plan.nonlinearity][0]
-    hidden, outputs = x.hidden, []
-    for t, clamped in enumerate(plan.clamped):
-        free = x.input[t] if clamped else f(x.input[t] + hidden @ x.weight)
-        hidden = free if clamped or x.clamp is None else torch.where(x.clamp[t], x.input[t], free)
-        outputs.append(hidden)
-    return torch.stack(outputs)
-
-
-def _signal(x: Tensors, post: Tensor) -> Tensor | None:
-    """m = tanh(post · weight + bias), (..., B, 1)."""
-    if x.m_weight is None or x.m_bias is None:
-        return None
-    return torch.tanh((post * x.m_weight).sum(-1, keepdim=True) + x.m_bias)
 
 
 def _advance_(traces: list[Tensor], pre: Tensor, retain: Tensor, write: Tensor, m: Tensor | None, rule: Rule) -> None:
@@ -138,7 +42,9 @@ def _effective(x: Tensors, trace: Tensor, out: Tensor) -> Tensor:
     return torch.addcmul(x.weight.unsqueeze(1), x.alpha.unsqueeze(1), trace, out=out)
 
 
-def _forward(x: Tensors, plan: Plan) -> tuple[Tensor, ...]:
+def forward(x: Tensors, plan: Plan) -> tuple[Tensor, ...]:
+    """Activity (T, R, B, N), the last trace, and the last eligibility of a retroactive rule."""
+    assert x.hidden is not None
     assert x.eta is not None
     f = NONLINEARITIES[plan.nonlinearity][0]
     traces = [v.clone() for v in (x.trace, x.eligibility) if v is not None]
@@ -150,10 +56,17 @@ def _forward(x: Tensors, plan: Plan) -> tuple[Tensor, ...]:
         if not clamped:
             free = f(post + _respond(x, pre, traces[0], scratch))
             post = free if x.clamp is None else torch.where(x.clamp[t], post, free)
-        m = _signal(x, post)
+        m = signal(x, post)
         _advance_(traces, pre, *vectors(plan.rule, post, x.eta, m), m, plan.rule)
         outputs[t] = pre = post
     return outputs, *traces
+
+
+def backward(x: Tensors, plan: Plan, posts: Tensor, grads: Sequence[Tensor | None]) -> Tensors:
+    """The gradients of everything in ``x`` from those of what ``forward`` returned, None where there is none."""
+    traces = [v for v in (x.trace, x.eligibility) if v is not None]
+    g_posts, *g_traces = [torch.zeros_like(v) if g is None else g for v, g in zip((posts, *traces), grads, strict=True)]
+    return _Backward(x, plan, posts, g_posts, g_traces).run()
 
 
 class _Backward:
@@ -163,13 +76,14 @@ class _Backward:
     """
 
     def __init__(self, x: Tensors, plan: Plan, posts: Tensor, g_posts: Tensor, g_traces: list[Tensor]) -> None:
+        assert x.hidden is not None
         assert x.trace is not None
         assert x.alpha is not None
         assert x.eta is not None
         self.x, self.plan, self.rule = x, plan, plan.rule
         self.posts, self.g_posts = posts, g_posts
         self.pres = torch.cat([x.hidden.unsqueeze(0), posts[:-1]])  # (T, R, B, N)
-        self.m = _signal(x, posts)
+        self.m = signal(x, posts)
         self.retain, self.write = vectors(plan.rule, posts, x.eta, self.m)
         self.g_traces = [g.clone() for g in g_traces]
         self.g_pre = torch.zeros_like(x.hidden)
@@ -218,14 +132,8 @@ class _Backward:
         self.spare.extend(kept[1:])
 
     def _rebuild(self, traces: list[Tensor], start: int, stop: int) -> list[Tensor]:
-        """The traces after the steps [start, stop), from the stored activity; in closed form where there is one."""
+        """The traces after the steps [start, stop), from the stored activity."""
         traces = self._copy(traces)
-        if self.rule.clip is None and not self.rule.retroactive and stop - start > 1:
-            pre, retain, vector = (v[start:stop].movedim(0, -2) for v in (self.pres, self.retain, self.write))
-            later = later_retains(retain)  # (R, B, T, N)
-            trace = traces[0].mul_(retain[..., :1, :] * later[..., :1, :]).flatten(0, 1)
-            trace.baddbmm_(pre.flatten(0, 1).mT, (vector * later).flatten(0, 1))
-            return traces
         for t in range(start, stop):
             m = None if self.m is None else self.m[t]
             _advance_(traces, self.pres[t], self.retain[t], self.write[t], m, self.rule)
@@ -313,74 +221,3 @@ class _Backward:
         g_trace.addcmul_(alpha.unsqueeze(1), outer)
         self.g_alpha += outer.mul_(trace).sum(1)
         return (_effective(self.x, trace, self.scratch) @ g.unsqueeze(-1)).squeeze(-1)
-
-
-def _fold(x: Tensor | None, in_dim: int | None, size: int, at: int) -> Tensor | None:
-    """A vmapped dimension becomes part of the replica dimension at position ``at``."""
-    if x is None:
-        return None
-    x = x.unsqueeze(at).expand(*x.shape[:at], size, *x.shape[at:]) if in_dim is None else x.movedim(in_dim, at)
-    return x.flatten(at, at + 1)
-
-
-def _unfold(outputs: tuple[Tensor | None, ...], size: int, dims: tuple[int, ...]) -> Any:
-    """The reverse, for outputs whose replica dimensions are ``dims``; and where vmap finds its own."""
-    return tuple(v if v is None else v.unflatten(d, (size, -1)) for v, d in zip(outputs, dims, strict=True)), dims
-
-
-class _Sequence(torch.autograd.Function):
-    @staticmethod
-    def forward(plan: Plan, *tensors: Any) -> Any:
-        return _forward(Tensors(*tensors), plan)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.plan = inputs[0]
-        ctx.save_for_backward(*inputs[1:], output[0])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        *tensors, posts = ctx.saved_tensors
-        g_tensors = _SequenceBackward.apply(ctx.plan, posts, *tensors, *grads)
-        present = iter(g_tensors)
-        return None, *[None if v is None or i == CLAMP else next(present) for i, v in enumerate(tensors)]
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, plan: Plan, *tensors: Any) -> Any:
-        folded = [
-            _fold(v, in_dim, info.batch_size, at)
-            for v, in_dim, at in zip(tensors, in_dims[1:], REPLICA_DIM, strict=True)
-        ]
-        outputs = _Sequence.apply(plan, *folded)
-        return _unfold(outputs, info.batch_size, (1, 0, 0)[: len(outputs)])
-
-
-class _SequenceBackward(torch.autograd.Function):
-    """The reverse sweep as a function of its own, so that vmap folds here too."""
-
-    @staticmethod
-    def forward(plan: Plan, posts: Tensor, *rest: Any) -> Any:
-        x, (g_posts, *g_traces) = Tensors(*rest[: len(REPLICA_DIM)]), rest[len(REPLICA_DIM) :]
-        with torch.autocast(posts.device.type, enabled=False):
-            grads = _Backward(x, plan, posts, g_posts, g_traces).run()
-        return tuple(g for g in grads if g is not None)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError("plastic_rnn is differentiable once; its gradient has no gradient")
-
-    @staticmethod
-    def vmap(info: Any, in_dims: Any, plan: Plan, posts: Tensor, *rest: Any) -> Any:
-        places = (1, *REPLICA_DIM, 1, 0, 0)[: len(rest) + 1]
-        folded = [
-            _fold(v, in_dim, info.batch_size, at)
-            for v, in_dim, at in zip((posts, *rest), in_dims[1:], places, strict=True)
-        ]
-        outputs = _SequenceBackward.apply(plan, *folded)
-        tensors = rest[: len(REPLICA_DIM)]
-        dims = [at for i, (v, at) in enumerate(zip(tensors, REPLICA_DIM, strict=True)) if v is not None and i != CLAMP]
-        return _unfold(outputs, info.batch_size, tuple(dims))

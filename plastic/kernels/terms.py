@@ -1,0 +1,98 @@
+"""The trace as a dense part and outer products of activities: what the factored sweeps, there and back, are made of.
+
+acts (slots, R, B, N) holds every activity of a sequence once; u and v (S, R, B, N) are the two sides of S terms.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from plastic.kernels.common import Plan, Tensors, later_retains, repeated, signal, vectors
+from plastic.kernels.schedule import Phase, Schedule
+
+
+class Terms:
+    """The factored trace of one segment on its way through the phases."""
+
+    def __init__(self, x: Tensors, u: Tensor) -> None:
+        self.u = u
+        self.v = torch.zeros_like(self.u)
+        self.faded: Tensor | None = None  # (R, B, N); None: one
+
+    def advance(self, phase: Phase, retain: Tensor, writes: Tensor) -> None:
+        self.v[: phase.terms] *= retain
+        for step, write in zip(phase.steps, writes, strict=True):
+            self.v[step.pre] += write
+        self.faded = retain if self.faded is None else self.faded * retain
+
+
+def phase_vectors(x: Tensors, plan: Plan, phase: Phase, posts: Tensor) -> tuple[Tensor, Tensor]:
+    """The steps of a phase as one: what they leave of the trace (R, B, N), and each one's write (n, R, B, N)."""
+    assert x.eta is not None
+    retains, writes = vectors(plan.rule, posts, x.eta, signal(x, posts))
+    if any(step.times > 1 for step in phase.steps):
+        pairs = [repeated(r, w, s.times) for r, w, s in zip(retains, writes, phase.steps, strict=True)]
+        retains, writes = (torch.stack(vs) for vs in zip(*pairs, strict=True))
+    if len(phase.steps) == 1:
+        return retains[0], writes
+    later = later_retains(retains.movedim(0, -2)).movedim(-2, 0)
+    return retains[0] * later[0], writes * later
+
+
+def fold_(trace: Tensor | None, u: Tensor, v: Tensor, faded: Tensor | None, out: Tensor) -> Tensor:
+    """trace * faded + uᵀ v, (R, B, N, N), written into ``out``."""
+    rows, columns = u.permute(1, 2, 3, 0).flatten(0, 1), v.permute(1, 2, 0, 3).flatten(0, 1)
+    if trace is None:
+        torch.bmm(rows, columns, out=out.flatten(0, 1))
+        return out
+    if faded is None:
+        out.copy_(trace)
+    else:
+        torch.mul(trace, faded.unsqueeze(-2), out=out)
+    out.flatten(0, 1).baddbmm_(rows, columns)
+    return out
+
+
+@lru_cache(maxsize=64)
+def positions(places: tuple[int, ...], device: torch.device) -> Tensor:
+    index: Tensor = torch.tensor(places, device=device)
+    return index
+
+
+def pick(values: Tensor, places: Sequence[int]) -> Tensor:
+    """values[places], without a list of indices that a device would have to wait for."""
+    if all(b == a + 1 for a, b in pairwise(places)):
+        return values[places[0] : places[-1] + 1] if places else values[:0]
+    return torch.stack([values[place] for place in places])
+
+
+def through(rows: Tensor, matrix: Tensor) -> Tensor:
+    """rows (S, R, B, N) @ matrix (R, N, N)."""
+    flat = rows.transpose(0, 1).flatten(1, 2) @ matrix
+    return flat.view(len(matrix), *rows.shape[:1], *rows.shape[2:]).transpose(0, 1)
+
+
+def ask(row: Tensor, traces: Tensor) -> Tensor:
+    """row (R, B, N) @ traces (R, B, N, N)."""
+    return (row.unsqueeze(-2) @ traces).squeeze(-2)
+
+
+def acts_of(x: Tensors, sheet: Schedule) -> Tensor:
+    """What is known of the activity beforehand: (slots, R, B, N) with the hidden state and the clamped rows."""
+    acts = x.input.new_empty(sheet.slots, *x.input.shape[1:])
+    if x.hidden is not None:
+        acts[0] = x.hidden
+    for slot, row in sheet.shown:
+        acts[slot] = x.input[row]
+    return acts
+
+
+def scaled(x: Tensors, base: Tensor | None, out: Tensor | None) -> Tensor | None:
+    """alpha * base where alpha is a matrix; else the base itself, and alpha acts after the sum."""
+    assert x.alpha is not None
+    if base is None or x.alpha.shape[-2] == 1:
+        return base
+    return torch.mul(base, x.alpha.unsqueeze(1), out=out)
