@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
+from matplotlib.figure import Figure
 
 from plastic.errors import UserError
 from plastic.experiment.machine import describe_device, describe_machine, pick_device
 from plastic.experiment.options import Options
-from plastic.experiment.run import Run, refuse_taken, write_json, writing
+from plastic.experiment.run import History, Run, draw_apart, read_history, refuse_taken, write_json, writing
 from plastic.experiment.signals import Interrupted, interruptible
 from plastic.experiment.statistics import Estimate, over_seeds
 
@@ -30,10 +31,16 @@ class Outcome(NamedTuple):
     metrics: Mapping[str, Estimate]
 
 
-def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> dict[str, Any]:
+def conduct(
+    config: C,
+    task: str,
+    experiment: Callable[[C, Run], Outcome],
+    overview: Callable[[C, Sequence[History]], Mapping[str, Figure]] | None = None,
+) -> dict[str, Any]:
     """Run ``experiment`` for every seed and write the result. Returns what result.json holds.
 
-    With several seeds each has ``<out>/seed-<n>/``; ``--resume`` goes on where each of them stands.
+    With several seeds each has ``<out>/seed-<n>/``; ``--resume`` goes on where each of them stands. ``overview`` then
+    draws what they logged, in ``<out>/figures/``.
     """
     config.validate()
     device = pick_device(config.device)
@@ -56,9 +63,13 @@ def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> di
             result = _result(single, task, device, outcomes[-1:])
             write_json(place / "result.json", result)
             print(_line(result), flush=True)
+    drawn = folders[0]
+    if len(seeds) > 1 and overview is not None:
+        drawn = folder
+        draw_apart(folder, overview(config, [read_history(place) for place in folders]), outcomes[0].episodes)
     result = _result(config, task, device, outcomes)
     write_json(folder / "result.json", result)
-    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {folders[0] / 'figures'}")
+    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {drawn / 'figures'}")
     print(f"watch    tensorboard --logdir {folder}", flush=True)
     return result
 
