@@ -8,6 +8,7 @@ to give back the whole. Its fixed weights cannot know the patterns, which are ne
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -18,6 +19,7 @@ from plastic.experiment import History, Outcome, Presets, Run, command, conduct,
 from tasks.recall import Episode, RecallOptions, Schedule, Trial, episode, learn
 from tasks.recall.figures import episode_over_time, error_curve, learned_matrices
 from tasks.recall.learning import estimates, milestones, squared_error, test
+from tasks.recall.masks import some_half
 from tasks.recall.networks import Network
 
 FAIR: dict[str, Any] = {
@@ -72,17 +74,10 @@ class Config(RecallOptions):
         return Schedule(self.patterns, self.cycles, self.presentation, self.gap, self.test_steps)
 
 
-def half(shape: tuple[int, ...], chance: torch.Generator, device: torch.device) -> Tensor:
-    """True for exactly half of the last dimension (less a half where it is odd), at random places."""
-    ranks = torch.rand(shape, generator=chance, device=device).argsort(-1).argsort(-1)
-    return ranks < shape[-1] // 2
-
-
 def draw(config: Config, batch: int, chance: torch.Generator) -> Episode:
     """B episodes of new patterns, on the device of ``chance``."""
-    device = chance.device
-    patterns = 2.0 * half((batch, config.patterns, config.bits), chance, device) - 1
-    hidden = half((batch, config.bits), chance, device)
+    patterns = 2.0 * some_half((batch, config.patterns, config.bits), chance) - 1
+    hidden = some_half((batch, config.bits), chance)
     return episode(config.schedule, patterns, hidden, config.extra_units, chance)
 
 
@@ -124,8 +119,8 @@ def experiment(config: Config, run: Run) -> Outcome:
     """Train on patterns, report on others."""
     trial = Trial(
         config.bits,
-        lambda batch, chance: draw(config, batch, chance),
-        lambda batch, chance: draw(config, batch, chance),
+        partial(draw, config),
+        partial(draw, config),
         measure,
         error_rate,
     )

@@ -18,6 +18,8 @@ from plastic.experiment.statistics import Estimate, over_seeds
 
 C = TypeVar("C", bound=Options)
 
+LISTED = 5  # metrics in the line that is printed; result.json has them all
+
 
 class Outcome(NamedTuple):
     """What one seed came to."""
@@ -103,11 +105,13 @@ def _result(config: Options, task: str, device: torch.device, outcomes: Sequence
 
 
 def _line(result: Mapping[str, Any]) -> str:
-    """One line for people: every metric with its interval, and what it is an interval of."""
-    metrics = ", ".join(
+    """One line for people: the first metrics with their intervals, and what these are intervals of."""
+    named = [
         f"{name} {m['mean']:.4f}" + (f" ± {m['ci95']:.4f}" if m["ci95"] is not None else "")
         for name, m in result["metrics"].items()
-    )
+    ]
+    more = [f"and {len(named) - LISTED} more"] if len(named) > LISTED else []
+    metrics = ", ".join(named[:LISTED] + more)
     seeds = result["seeds"]
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
     where = result["machine"] if result["device"] == "cpu" else result["device"]

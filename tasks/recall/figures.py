@@ -9,6 +9,7 @@ from torch import Tensor
 from plastic.experiment import History
 from plastic.experiment.figures import matrices
 from tasks.recall.networks import Network
+from tasks.recall.schedule import Episode
 
 
 def error_curve(histories: Sequence[History], name: str, ylabel: str, title: str, clock: bool = False) -> Figure:
@@ -51,6 +52,27 @@ def episode_over_time(activity: Tensor, target: Tensor, shown: Sequence[bool], t
     right.set(xticks=[], title="asked for")
     right.title.set_fontsize(9)
     figure.colorbar(image, ax=right, label="activity")
+    return figure
+
+
+def completions(episodes: Episode, answer: Tensor, title: str) -> Figure:
+    """Original, degraded, completed and error of B pictures (B, S * S), as in the paper's figure 4."""
+    side = round(answer.shape[-1] ** 0.5)
+    target, hidden = episodes.target, episodes.hidden
+    degraded = target.where(~hidden, 0.0)
+    error = (answer - target).square().sum(-1)
+    rows = {"original": target, "degraded": degraded, "completed": answer, "error": answer - target}
+    figure = Figure(figsize=(0.9 + 1.3 * len(answer), 5.6), layout="constrained")
+    axes = figure.subplots(len(rows), len(answer), squeeze=False)
+    for row, (name, pictures) in enumerate(rows.items()):
+        colours = "RdBu_r" if name == "error" else "gray"
+        for column, picture in enumerate(pictures.unflatten(-1, (side, side)).cpu().numpy()):
+            axes[row][column].imshow(picture, cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
+            axes[row][column].set(xticks=[], yticks=[])
+        axes[row][0].set_ylabel(name)
+    for column, value in enumerate(error.tolist()):
+        axes[-1][column].set_xlabel(f"SSE {value:.1f}", fontsize=9)
+    figure.suptitle(title, fontsize=11)
     return figure
 
 
