@@ -27,7 +27,7 @@ def hide(kind: Mask, batch: int, side: int, chance: torch.Generator) -> Tensor:
     if kind == "half":
         top = torch.rand(batch, 1, generator=chance, device=device) < 0.5
         rows = torch.where(top, row < side // 2, row >= side - side // 2)  # (B, S)
-        return rows.repeat_interleave(side, 1)
+        return rows.unsqueeze(2).expand(-1, -1, side).flatten(1)
     block = round(side * 0.5**0.5)
     first = torch.randint(side - block + 1, (2, batch, 1), generator=chance, device=device)
     down, across = (first <= row) & (row < first + block)  # (B, S) each

@@ -49,7 +49,7 @@ def structure(answer: Tensor, target: Tensor) -> Tensor:
 def _window(side: int, like: Tensor) -> Tensor:
     """The Gaussian window as a matrix (S, S) that blurs one axis; beyond an edge the picture goes on mirrored."""
     reach = torch.arange(-_RADIUS, _RADIUS + 1, device=like.device)
-    share = torch.exp(-(reach**2) / (2 * _SIGMA**2)).to(like.dtype)
+    share = torch.exp(-(reach.double() ** 2) / (2 * _SIGMA**2)).to(like.dtype)
     seen = torch.arange(side, device=like.device).unsqueeze(1) + reach  # (S, 11)
     seen = seen.remainder(2 * side)
     seen = torch.where(seen < side, seen, 2 * side - 1 - seen)
