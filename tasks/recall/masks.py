@@ -30,8 +30,8 @@ def hide(kind: Mask, batch: int, side: int, chance: torch.Generator) -> Tensor:
         return rows.unsqueeze(2).expand(-1, -1, side).flatten(1)
     block = round(side * 0.5**0.5)
     first = torch.randint(side - block + 1, (2, batch, 1), generator=chance, device=device)
-    down, across = (first <= row) & (row < first + block)  # (B, S) each
-    return (down.unsqueeze(2) & across.unsqueeze(1)).flatten(1)
+    inside = (first <= row) & (row < first + block)  # (2, B, S)
+    return (inside[0].unsqueeze(2) & inside[1].unsqueeze(1)).flatten(1)
 
 
 def disturb(kind: Mask, hidden: Tensor, chance: torch.Generator) -> Tensor | None:
