@@ -116,7 +116,7 @@ def _folder(path: Path) -> Colours:
     for file in sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES):
         try:
             with Image.open(file) as image:
-                pictures.append(np.asarray(image.convert("RGB"))[None])
+                pictures.append(np.array(image.convert("RGB"))[None])
         except Exception as error:  # a decoder has many words for a damaged file
             raise UserError(f"{file} is no picture that can be read ({error}); remove it") from error
     if not pictures:
@@ -127,7 +127,7 @@ def _folder(path: Path) -> Colours:
 def _archive(path: Path) -> tuple[Colours, Colours]:
     """Training and test pictures of an ``.npz`` file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # zipfile, zlib and numpy have many words for a damaged file
         raise UserError(f"{path} is damaged or not a .npz archive ({error}); put a whole one there") from error

