@@ -12,6 +12,9 @@ from tasks.recall.networks import Network
 from tasks.recall.schedule import Episode
 
 
+DRAWN = 60  # elements of an episode over time: as many as one can tell apart
+
+
 def error_curve(histories: Sequence[History], name: str, ylabel: str, title: str, clock: bool = False) -> Figure:
     """A metric of every seed against training episodes or seconds: median, and quartiles where there are several.
 
@@ -35,10 +38,11 @@ def error_curve(histories: Sequence[History], name: str, ylabel: str, title: str
 
 
 def episode_over_time(activity: Tensor, target: Tensor, shown: Sequence[bool], test: int, title: str) -> Figure:
-    """The elements' activity (T, n) of one episode step by step, and the item (n,) that was asked for.
+    """The first elements' activity (T, n) of one episode step by step, and the item (n,) that was asked for.
 
     ``shown`` are the T presentation steps; the last ``test`` steps are the test.
     """
+    activity, target = activity[:, :DRAWN], target[:DRAWN]
     steps, elements = activity.shape
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(20, 1))

@@ -30,7 +30,7 @@ def hide(kind: Mask, batch: int, side: int, chance: torch.Generator) -> Tensor:
         return rows.unsqueeze(2).expand(-1, -1, side).flatten(1)
     block = round(side * 0.5**0.5)
     first = torch.randint(side - block + 1, (2, batch, 1), generator=chance, device=device)
-    inside = (first <= row) & (row < first + block)  # (2, B, S)
+    inside: Tensor = (first <= row) & (row < first + block)  # (2, B, S)
     return (inside[0].unsqueeze(2) & inside[1].unsqueeze(1)).flatten(1)
 
 
