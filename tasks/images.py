@@ -34,7 +34,7 @@ class Config(RecallOptions):
 
     MODULE: ClassVar[str] = "tasks.images"
     PRESETS: ClassVar[Presets] = {
-        "quick": {"size": 16, "episodes": 1_600, "eval_every": 400},
+        "quick": {"size": 16, "lr": 3e-3, "episodes": 2_400, "eval_every": 800},
         "default": {},
         "paper": PAPER,
         "released": {**PAPER, "gap": 2},
@@ -64,7 +64,7 @@ class Config(RecallOptions):
     """steps of the test; the last one counts"""
     episodes: int = 20_000
     """training episodes"""
-    batch: int = 16
+    batch: int = 8
     """episodes per update (the paper: 1)"""
     lr: float = 1e-3
     """Adam's rate (the released program: 1e-4)"""

@@ -11,7 +11,6 @@ from plastic.experiment.figures import matrices
 from tasks.recall.networks import Network
 from tasks.recall.schedule import Episode
 
-
 DRAWN = 60  # elements of an episode over time: as many as one can tell apart
 
 
