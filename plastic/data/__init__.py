@@ -3,5 +3,15 @@
 from plastic.data.characters import Characters, GeneratedDataWarning, load_characters, load_digits
 from plastic.data.download import load_arrays
 from plastic.data.packs import data_root
+from plastic.data.pictures import Pictures, load_pictures
 
-__all__ = ["Characters", "GeneratedDataWarning", "data_root", "load_arrays", "load_characters", "load_digits"]
+__all__ = [
+    "Characters",
+    "GeneratedDataWarning",
+    "Pictures",
+    "data_root",
+    "load_arrays",
+    "load_characters",
+    "load_digits",
+    "load_pictures",
+]

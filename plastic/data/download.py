@@ -56,7 +56,8 @@ def _download(name: str, folder: str) -> Arrays:
         before = socket.getdefaulttimeout()
         socket.setdefaulttimeout(TIMEOUT)  # torchvision sets no time limit of its own
         try:
-            return _omniglot(folder) if name == "omniglot" else _labelled(name, folder)
+            special = {"omniglot": _omniglot, "svhn": _svhn}
+            return special[name](folder) if name in special else _labelled(name, folder)
         finally:
             socket.setdefaulttimeout(before)
 
@@ -86,6 +87,18 @@ def _labelled(name: str, folder: str) -> Arrays:
         dataset = kind(folder, train=split == "train", download=True)
         arrays[f"x_{split}"] = np.asarray(dataset.data)
         arrays[f"y_{split}"] = np.asarray(dataset.targets, np.uint8)
+    return arrays
+
+
+def _svhn(folder: str) -> Arrays:
+    from torchvision.datasets import SVHN
+
+    _expect_answer(SVHN.split_list["train"][0])
+    arrays = {}
+    for split in ("train", "test"):
+        dataset = SVHN(folder, split=split, download=True)
+        arrays[f"x_{split}"] = dataset.data.transpose(0, 2, 3, 1)
+        arrays[f"y_{split}"] = np.asarray(dataset.labels, np.uint8)
     return arrays
 
 

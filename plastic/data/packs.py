@@ -45,6 +45,7 @@ SPECS = {
     "mnist": _labelled("MNIST", 60_000, 10_000, (28, 28), 10),
     "cifar10": _labelled("CIFAR-10", 50_000, 10_000, (32, 32, 3), 10),
     "cifar100": _labelled("CIFAR-100", 50_000, 10_000, (32, 32, 3), 100),
+    "svhn": _labelled("SVHN", 73_257, 26_032, (32, 32, 3), 10),
 }
 
 

@@ -3,7 +3,7 @@
 from plastic.experiment.conduct import Outcome, conduct
 from plastic.experiment.machine import generator
 from plastic.experiment.options import Diverged, Options, Presets, command, require
-from plastic.experiment.run import Run
+from plastic.experiment.run import History, Run
 from plastic.experiment.signals import Interrupted
 from plastic.experiment.statistics import Estimate, estimate
 from plastic.experiment.training import Progress, Stateful, train
@@ -11,6 +11,7 @@ from plastic.experiment.training import Progress, Stateful, train
 __all__ = [
     "Diverged",
     "Estimate",
+    "History",
     "Interrupted",
     "Options",
     "Outcome",

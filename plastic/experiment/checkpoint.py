@@ -13,7 +13,8 @@ import torch
 from plastic.errors import UserError
 
 FORMAT = 1
-FREE_TO_CHANGE = ("max_seconds", "seeds", "device")  # between a run and its resumption
+# between a run and its resumption: where and how long it runs, and what the trained network is tested on besides
+FREE_TO_CHANGE = ("max_seconds", "seeds", "device", "test_dataset", "test_mask")
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
+from matplotlib.figure import Figure
 
 from plastic.errors import UserError
 from plastic.experiment.machine import describe_device, describe_machine, pick_device
 from plastic.experiment.options import Options
-from plastic.experiment.run import Run, refuse_taken, write_json, writing
+from plastic.experiment.run import History, Run, draw_apart, read_history, refuse_taken, write_json, writing
 from plastic.experiment.signals import Interrupted, interruptible
 from plastic.experiment.statistics import Estimate, over_seeds
 
 C = TypeVar("C", bound=Options)
+
+LISTED = 5  # metrics in the line that is printed; result.json has them all
 
 
 class Outcome(NamedTuple):
@@ -30,10 +33,16 @@ class Outcome(NamedTuple):
     metrics: Mapping[str, Estimate]
 
 
-def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> dict[str, Any]:
+def conduct(
+    config: C,
+    task: str,
+    experiment: Callable[[C, Run], Outcome],
+    overview: Callable[[C, Sequence[History]], Mapping[str, Figure]] | None = None,
+) -> dict[str, Any]:
     """Run ``experiment`` for every seed and write the result. Returns what result.json holds.
 
-    With several seeds each has ``<out>/seed-<n>/``; ``--resume`` goes on where each of them stands.
+    With several seeds each has ``<out>/seed-<n>/``; ``--resume`` goes on where each of them stands. ``overview`` then
+    draws what they logged, in ``<out>/figures/``.
     """
     config.validate()
     device = pick_device(config.device)
@@ -56,9 +65,13 @@ def conduct(config: C, task: str, experiment: Callable[[C, Run], Outcome]) -> di
             result = _result(single, task, device, outcomes[-1:])
             write_json(place / "result.json", result)
             print(_line(result), flush=True)
+    drawn = folders[0]
+    if len(seeds) > 1 and overview is not None:
+        drawn = folder
+        draw_apart(folder, overview(config, [read_history(place) for place in folders]), outcomes[0].episodes)
     result = _result(config, task, device, outcomes)
     write_json(folder / "result.json", result)
-    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {folders[0] / 'figures'}")
+    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {drawn / 'figures'}")
     print(f"watch    tensorboard --logdir {folder}", flush=True)
     return result
 
@@ -92,11 +105,13 @@ def _result(config: Options, task: str, device: torch.device, outcomes: Sequence
 
 
 def _line(result: Mapping[str, Any]) -> str:
-    """One line for people: every metric with its interval, and what it is an interval of."""
-    metrics = ", ".join(
+    """One line for people: the first metrics with their intervals, and what these are intervals of."""
+    named = [
         f"{name} {m['mean']:.4f}" + (f" ± {m['ci95']:.4f}" if m["ci95"] is not None else "")
         for name, m in result["metrics"].items()
-    )
+    ]
+    more = [f"and {len(named) - LISTED} more"] if len(named) > LISTED else []
+    metrics = ", ".join(named[:LISTED] + more)
     seeds = result["seeds"]
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
     where = result["machine"] if result["device"] == "cpu" else result["device"]

@@ -13,7 +13,8 @@ def matrices(named: Mapping[str, Tensor], xlabel: str, ylabel: str, one_scale: b
     for axes, (name, matrix) in zip(figure.subplots(1, len(named), squeeze=False)[0], named.items(), strict=True):
         values = matrix.detach().float().cpu().numpy()
         reach = largest or float(abs(values).max()) or 1.0
-        image = axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto", interpolation="nearest")
+        aspect = "equal" if values.shape[0] == values.shape[1] else "auto"
+        image = axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect=aspect, interpolation="nearest")
         axes.set(title=name, xlabel=xlabel, ylabel=ylabel)
         figure.colorbar(image, ax=axes, shrink=0.8)
     return figure

@@ -23,6 +23,8 @@ from plastic.experiment import checkpoint
 from plastic.experiment.machine import environment
 from plastic.experiment.options import Options
 
+History = list[dict[str, float]]  # the lines of metrics.jsonl
+
 
 class Run:
     """One seed's folder. Use as a context manager; everything written in it survives what happens after.
@@ -88,12 +90,8 @@ class Run:
         checkpoint.write_whole(path, "".join(line + "\n" for line in kept).encode())
 
     def __enter__(self) -> Self:
-        logging.getLogger("tensorboard").setLevel(logging.ERROR)
-        from torch.utils.tensorboard import SummaryWriter  # a second of imports, only for a run that starts
-
-        _quiet_writer_thread()
         with writing(self.folder):
-            self._events = SummaryWriter(str(self.folder), purge_step=self._logged + 1 if self.restored else 0)
+            self._events = _event_writer(self.folder, purge_step=self._logged + 1 if self.restored else 0)
             if not self.restored:
                 rows = [f"| {name} | {value} |" for name, value in self.config.identity().items()]
                 self._events.add_text("config", "\n".join(["| option | value |", "|---|---|", *rows]))
@@ -119,28 +117,52 @@ class Run:
 
     def figure(self, name: str, figure: Figure, episodes: int) -> None:
         """A figure as ``figures/<name>.png`` and in TensorBoard."""
-        path = self.folder / "figures" / f"{name}.png"
-        with writing(path):
-            path.parent.mkdir(exist_ok=True)
-            figure.savefig(path, dpi=120)
-            self._events.add_figure(name, figure, episodes)
+        _draw(self.folder, self._events, name, figure, episodes)
 
     def images(self, name: str, images: Tensor, episodes: int) -> None:
         """Images (K, H, W) in [0, 1] side by side in TensorBoard."""
         with writing(self.folder):
             self._events.add_images(name, images.unsqueeze(1), episodes)
 
-    def history(self) -> list[dict[str, float]]:
+    def history(self) -> History:
         """All that was logged, in order."""
-        path = self.folder / "metrics.jsonl"
-        with writing(path):
-            return [json.loads(line) for line in path.read_text().splitlines()]
+        return read_history(self.folder)
 
     def save(self, content: Mapping[str, Any]) -> None:
         """The checkpoint, replaced whole."""
         with writing(self.folder):
             self._events.flush()
         checkpoint.save(self.checkpoint_path, {"task": self.task, "config": self.config.identity(), **content})
+
+
+def read_history(folder: Path) -> History:
+    """All that the run in a folder logged, in order."""
+    path = folder / "metrics.jsonl"
+    with writing(path):
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def draw_apart(folder: Path, figures: Mapping[str, Figure], episodes: int) -> None:
+    """Figures of several runs, in the folder that holds them: as ``figures/<name>.png`` and in TensorBoard."""
+    with writing(folder), _event_writer(folder, purge_step=0) as events:
+        for name, figure in figures.items():
+            _draw(folder, events, name, figure, episodes)
+
+
+def _draw(folder: Path, events: Any, name: str, figure: Figure, episodes: int) -> None:
+    path = folder / "figures" / f"{name}.png"
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
+        figure.savefig(path, dpi=120)
+        events.add_figure(name, figure, episodes)
+
+
+def _event_writer(folder: Path, purge_step: int) -> Any:
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+    from torch.utils.tensorboard import SummaryWriter  # a second of imports, only for a run that starts
+
+    _quiet_writer_thread()
+    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 def refuse_taken(folder: Path) -> None:

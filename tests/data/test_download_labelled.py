@@ -1,4 +1,4 @@
-"""MNIST and CIFAR by torchvision's own code: the same arrays, in the shape of the packed file."""
+"""MNIST, CIFAR and SVHN by torchvision's own code: the same arrays, in the shape of the packed file."""
 
 import gzip
 import hashlib
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
 from plastic.data.download import load_arrays
 from plastic.data.packs import SPECS, Spec
@@ -76,3 +77,25 @@ def test_cifar(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nam
     pack = load_arrays(name, tmp_path)
     for array_key, data in arrays.items():
         np.testing.assert_array_equal(pack.arrays[array_key], data)
+
+
+def test_svhn(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red when the pictures stay last, when train and test are mixed up, or when the digit 0 keeps its label 10."""
+    from torchvision.datasets import SVHN
+
+    spec, arrays = labelled("SVHN", (32, 32, 3), 10)
+    lists = {}
+    for split in ("train", "test"):
+        labels = arrays[f"y_{split}"].astype(np.int64)
+        file = io.BytesIO()
+        savemat(
+            file, {"X": arrays[f"x_{split}"].transpose(1, 2, 3, 0), "y": np.where(labels == 0, 10, labels)[:, None]}
+        )
+        name = f"{split}_32x32.mat"
+        server.files[name] = file.getvalue()
+        lists[split] = [f"{server.url}/{name}", name, hashlib.md5(file.getvalue()).hexdigest()]
+    monkeypatch.setitem(SPECS, "svhn", spec)
+    monkeypatch.setattr(SVHN, "split_list", lists)
+    pack = load_arrays("svhn", tmp_path)
+    for key, data in arrays.items():
+        np.testing.assert_array_equal(pack.arrays[key], data)

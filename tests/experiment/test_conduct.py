@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from left_by import left_by
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_task import Config, experiment, main
 from torch.testing import assert_close
 
 from plastic.errors import UserError
-from plastic.experiment import Diverged, Interrupted, checkpoint, conduct
+from plastic.experiment import Diverged, Estimate, Interrupted, Outcome, checkpoint, conduct
+from plastic.experiment.figures import matrices
 
 SMALL = {"episodes": 8, "every": 4, "device": "cpu"}
 KEYS = [
@@ -180,3 +182,32 @@ def test_the_last_lines_say_what_came_out_and_where(folder, capsys):
         f"figures  {folder / 'figures'}",
         f"watch    tensorboard --logdir {folder}",
     ]
+
+
+def test_what_several_seeds_logged_is_drawn_together(folder, tmp_path):
+    """Red if a seed is left out, one seed has an overview as well, or TensorBoard does not get it."""
+    seen = []
+
+    def overview(config, histories):
+        seen.append(histories)
+        return {"together": matrices({"x": torch.eye(2)}, "post", "pre")}
+
+    conduct(Config(out=folder, seeds=2, **SMALL), "tiny", experiment, overview)
+    assert [[row["episodes"] for row in history] for (histories,) in [seen] for history in histories] == [[4, 8]] * 2
+    assert (folder / "figures" / "together.png").stat().st_size > 0
+    assert EventAccumulator(str(folder)).Reload().Tags()["images"] == ["together"]
+    conduct(Config(out=tmp_path / "alone", **SMALL), "tiny", experiment, overview)
+    assert len(seen) == 1
+
+
+def test_the_printed_line_holds_the_first_metrics(folder, capsys):
+    """Red if a result of many metrics is printed in full, or cut without a word."""
+
+    def many(config, run):
+        metrics = {f"metric{i}": Estimate(i, 0.0) for i in range(7)}
+        return Outcome("noise", 1, 0.0, metrics)
+
+    conduct(Config(out=folder, **SMALL), "tiny", many)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny on")]
+    assert "metric4 4.0000 ± 0.0000, and 2 more" in line
+    assert "metric5" not in line

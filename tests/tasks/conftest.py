@@ -10,7 +10,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import tiny_omniglot
 
+import tasks.images
 import tasks.omniglot
+import tasks.patterns
 
 
 @pytest.fixture
@@ -22,7 +24,8 @@ def blots(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """An evaluation draws nothing, which saves a second."""
-    monkeypatch.setattr(tasks.omniglot, "draw_figures", lambda *arguments: None)
+    for task in (tasks.omniglot, tasks.patterns, tasks.images):
+        monkeypatch.setattr(task, "draw_figures", lambda *arguments: None)
 
 
 @pytest.fixture

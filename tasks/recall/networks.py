@@ -1,0 +1,107 @@
+"""The recurrent networks that recall is asked of: plastic, plain, and LSTM, with units that can be held."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from plastic import PlasticState
+from plastic import functional as PF
+from plastic.coefficients import Alpha, alpha_parameter, eta_parameter
+from plastic.rules import as_rule
+from tasks.recall.options import RecallOptions
+from tasks.recall.schedule import Episode
+
+SCALE = 0.01  # of the initial weights and coefficients (Miconi et al. 2018)
+
+
+class Recurrent(nn.Module):
+    """N units, every one connected to every one: post = tanh(pre @ (weight + alpha * trace) + input), or held.
+
+    ``alpha="none"`` is the plain recurrent network. weight and a full alpha start in N(0, 0.01²), a coefficient a unit
+    or for all at 0.01; eta at ``eta``, and stays there unless ``learn_eta``.
+    """
+
+    def __init__(self, units: int, rule: str, alpha: Alpha, eta: float, learn_eta: bool) -> None:
+        super().__init__()
+        self.rule = as_rule(rule)
+        self.weight = nn.Parameter(SCALE * torch.randn(units, units))
+        self.alpha = alpha_parameter(alpha, units, units)
+        if self.alpha is not None and alpha == "full":
+            nn.init.normal_(self.alpha, std=SCALE)
+        elif self.alpha is not None:
+            nn.init.constant_(self.alpha, SCALE)
+        self.eta = None if self.alpha is None else eta_parameter(eta, units).requires_grad_(learn_eta)
+
+    def forward(self, input: Tensor, clamp: Tensor | None, clamped_steps: list[bool]) -> tuple[Tensor, Tensor | None]:
+        """input (T, B, N), clamp (T, B, N) bool -> activity (T, B, N) and the last trace (B, N, N)."""
+        silence = torch.zeros_like(input[0])
+        blank = None if self.alpha is None else silence.new_zeros(*silence.shape, len(self.weight))
+        eta = self.weight.new_zeros(()) if self.eta is None else self.eta
+        state = PlasticState(silence, blank)
+        activity, state = PF.plastic_rnn(input, state, self.weight, self.alpha, eta, self.rule, clamp, clamped_steps)
+        return activity, state.trace
+
+
+class LSTM(nn.Module):
+    """N long short-term memory cells that all see the input; a held unit gives out what it is held at."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(units, units)
+
+    def forward(self, input: Tensor, clamp: Tensor | None, clamped_steps: list[bool]) -> tuple[Tensor, Tensor | None]:
+        """As ``Recurrent.forward``; there is no trace."""
+        output = memory = torch.zeros_like(input[0])
+        activity = []
+        for t, seen in enumerate(input):
+            output, memory = self.cell(seen, (output, memory))
+            output = output if clamp is None else torch.where(clamp[t], seen, output)
+            activity.append(output)
+        return torch.stack(activity), None
+
+
+class Network(nn.Module):
+    """A model and the way in which what is shown reaches it.
+
+    ``clamp``: a unit takes the value that is shown (the paper). ``additive``: ``drive`` times the value is added to its
+    input (the released program of the patterns: tanh(20 + little) is 1).
+    """
+
+    def __init__(self, model: Recurrent | LSTM, input: Literal["clamp", "additive"], drive: float) -> None:
+        super().__init__()
+        self.model, self.input, self.drive = model, input, drive
+
+    def activity(self, episode: Episode) -> tuple[Tensor, Tensor | None]:
+        """(T, B, N), and the trace (B, N, N) at the end where there is one."""
+        if self.input == "clamp":
+            result: tuple[Tensor, Tensor | None] = self.model(episode.input, episode.clamp, episode.clamped_steps)
+        else:
+            result = self.model(self.drive * episode.input, None, [False] * len(episode.input))
+        return result
+
+    def forward(self, episode: Episode) -> Tensor:
+        """What the units of the item say at the last step, (B, n)."""
+        return self.activity(episode)[0][-1, :, : episode.target.shape[1]]
+
+    def plasticity(self) -> dict[str, float]:
+        """How plastic the network has become."""
+        alpha, eta = getattr(self.model, "alpha", None), getattr(self.model, "eta", None)
+        if not isinstance(alpha, Tensor) or not isinstance(eta, Tensor):
+            return {}
+        alpha = alpha.detach()
+        return {
+            "plasticity/eta": eta.item(),
+            "plasticity/alpha_mean": alpha.mean().item(),
+            "plasticity/alpha_size": alpha.abs().mean().item(),
+        }
+
+
+def build(config: RecallOptions, elements: int) -> Network:
+    """The network of a configuration: n units for the item, the extra ones, and the bias."""
+    units = elements + config.extra_units + 1
+    if config.model == "lstm":
+        return Network(LSTM(units), config.input, config.drive)
+    alpha: Alpha = config.alpha if config.model == "plastic" else "none"
+    model = Recurrent(units, config.rule, alpha, config.eta, config.learn_eta)
+    return Network(model, config.input, config.drive)

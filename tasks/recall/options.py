@@ -1,0 +1,64 @@
+"""The options that the tasks of recall share."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from plastic.experiment import Options, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallOptions(Options):
+    """A network, a schedule, and how long it learns. Each task sets the defaults of its own."""
+
+    model: Literal["plastic", "rnn", "lstm"] = "plastic"
+    """plastic; rnn: the same network without a trace; lstm: long short-term memory"""
+    rule: Literal["hebb", "oja", "clipped_hebb"] = "hebb"
+    """plasticity rule"""
+    alpha: Literal["full", "neuron", "shared"] = "full"
+    """plasticity coefficients: one a connection, one a unit, or one for all"""
+    eta: float = 0.01
+    """plasticity rate, where it starts"""
+    learn_eta: bool = True
+    """no: the rate stays where it starts"""
+    extra_units: int = 0
+    """units that stand for no element, as a network without a trace needs them (the paper: 2,000)"""
+    input: Literal["clamp", "additive"] = "clamp"
+    """clamp: what is shown holds its unit; additive: --drive times what is shown is added to the unit's input"""
+    drive: float = 20.0
+    """strength of the additive input"""
+    cycles: int = 3
+    """times that every item is shown"""
+    presentation: int = 10
+    """steps of a presentation"""
+    gap: int = 3
+    """steps of nothing after it"""
+    test_steps: int = 10
+    """steps of the test; the last one counts"""
+    episodes: int = 200
+    """training episodes"""
+    batch: int = 1
+    """episodes per update"""
+    lr: float = 1e-3
+    """Adam's rate"""
+    eval_every: int = 20
+    """training episodes between two evaluations and checkpoints"""
+    milestones: tuple[int, ...] = ()
+    """training episodes after which the result states the error too; multiples of --eval-every"""
+    test_episodes: int = 100
+    """fresh episodes of the final evaluation"""
+
+    def validate(self) -> None:
+        super().validate()
+        for name in ("cycles", "presentation", "test_steps", "episodes", "batch", "eval_every"):
+            value = getattr(self, name)
+            require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
+        for name in ("gap", "extra_units"):
+            value = getattr(self, name)
+            require(value >= 0, f"--{name.replace('_', '-')}: expected 0 or more, got {value}")
+        for at in self.milestones:
+            fits = at > 0 and at % self.eval_every == 0
+            require(fits, f"--milestones: expected multiples of --eval-every {self.eval_every}, got {at}")
+        require(self.test_episodes >= 2, f"--test-episodes: expected at least 2, got {self.test_episodes}")
+        require(self.lr > 0, f"--lr: expected more than 0, got {self.lr}")
+        require(self.drive > 0, f"--drive: expected more than 0, got {self.drive}")
+        require(0 < self.eta < 1, f"--eta: expected a rate between 0 and 1, got {self.eta}")

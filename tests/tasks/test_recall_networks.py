@@ -1,0 +1,104 @@
+"""The three networks of recall: what is held, what is free, what is learned."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from plastic import reference
+from tasks.patterns import Config, draw
+from tasks.recall import build
+from tasks.recall.networks import LSTM
+
+SMALL = {"bits": 8, "patterns": 2, "cycles": 1, "presentation": 3, "gap": 2, "test_steps": 2}
+
+
+def _made(**given):
+    config = Config(**{**SMALL, **given})
+    torch.manual_seed(0)
+    network = build(config, config.bits)
+    return network, draw(config, 3, torch.Generator().manual_seed(1))
+
+
+MODELS = [
+    *({"alpha": alpha, "rule": rule} for alpha in ("full", "neuron", "shared") for rule in ("hebb", "oja")),
+    *({"model": model, "extra_units": extra} for model in ("plastic", "rnn", "lstm") for extra in (0, 4)),
+]
+
+
+@pytest.mark.parametrize("given", MODELS, ids=str)
+def test_a_held_unit_has_exactly_the_value_shown(given):
+    """Red if the bias is not held, or a test clamps the hidden half, or a model forgets the mask."""
+    network, episodes = _made(**given)
+    activity, _ = network.activity(episodes)
+    assert activity.shape == episodes.input.shape
+    assert_close(activity[episodes.clamp], episodes.input[episodes.clamp], rtol=0, atol=0)
+    free = activity[~episodes.clamp]
+    assert ((free > -1) & (free < 1)).all()
+    assert network(episodes).shape == episodes.target.shape
+    assert_close(network(episodes), activity[-1, :, :8])
+
+
+@pytest.mark.parametrize("extra", [0, 3])
+@pytest.mark.parametrize("input", ["clamp", "additive"])
+def test_the_plastic_network_equals_the_equations(input, extra):
+    """Red if the drive is applied to what is held, or not applied to what is added."""
+    network, episodes = _made(input=input, extra_units=extra, eta=0.1)
+    network, episodes = network.double(), episodes._replace(input=episodes.input.double())
+    model = network.model
+    units = 8 + extra + 1
+    blank = torch.zeros(3, units, units, dtype=torch.float64)
+    added = input == "additive"
+    expected, trace, _ = reference.plastic_rnn(
+        episodes.input * (20 if added else 1), blank[:, 0], blank, model.weight, model.alpha, model.eta, "hebb",
+        clamp=None if added else episodes.clamp,
+    )  # fmt: skip
+    activity, last = network.activity(episodes)
+    assert_close(activity, expected, rtol=1e-9, atol=1e-9)
+    assert_close(last, trace, rtol=1e-9, atol=1e-9)
+    if added:
+        whole = torch.tensor(Config(**SMALL).schedule.presenting())
+        assert_close(activity[whole][..., :8], episodes.input[whole][..., :8], rtol=0, atol=1e-6)
+
+
+def test_the_rnn_equals_the_plastic_network_with_alpha_0():
+    """Red if the plain network is another one."""
+    network, episodes = _made(model="rnn", extra_units=2)
+    plastic, _ = _made(extra_units=2)
+    with torch.no_grad():
+        plastic.model.weight.copy_(network.model.weight)
+        plastic.model.alpha.zero_()
+    assert_close(network(episodes), plastic(episodes))
+    assert network.activity(episodes)[1] is None
+
+
+def test_the_lstm_equals_torch_where_nothing_is_held():
+    """Red if a gate sees something else than the input and what came out before."""
+    torch.manual_seed(0)
+    model, inputs = LSTM(5), torch.randn(7, 3, 5)
+    plain = torch.nn.LSTM(5, 5)
+    plain.load_state_dict({f"{name}_l0": value for name, value in model.cell.state_dict().items()})
+    assert_close(model(inputs, None, [False] * 7)[0], plain(inputs)[0])
+
+
+def test_sizes_and_parameters_are_those_of_the_paper():
+    """2,004,002 numbers for 1,000 bits, and eta besides. Red without the bias unit."""
+    count = sum(p.numel() for p in build(Config(), 1000).parameters())
+    assert count == 2_004_002 + 1
+    assert build(Config(extra_units=2000, bits=50, model="lstm"), 50).model.cell.hidden_size == 2051
+    full, shared = build(Config(), 100).model, build(Config(alpha="shared"), 100).model
+    assert full.weight.std().item() == pytest.approx(0.01, rel=0.05)
+    assert full.alpha.std().item() == pytest.approx(0.01, rel=0.05)
+    assert (shared.alpha.item(), shared.eta.item()) == pytest.approx((0.01, 0.01))
+
+
+@pytest.mark.parametrize("learn_eta", [True, False])
+def test_eta_is_learned_unless_it_is_fixed(learn_eta):
+    """Red if ``--no-learn-eta`` leaves a gradient, or the other weights lose theirs."""
+    network, episodes = _made(learn_eta=learn_eta)
+    F.mse_loss(network(episodes), episodes.target).backward()
+    assert (network.model.eta.grad is not None) == learn_eta
+    assert network.model.alpha.grad.abs().max() > 0
+    assert math.isclose(network.plasticity()["plasticity/eta"], 0.01, rel_tol=1e-6)
