@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from plastic.data import Pictures, load_pictures
-from plastic.experiment import Estimate, History, Outcome, Presets, Run, command, conduct, generator, require
-from tasks.recall import Episode, RecallOptions, Schedule, Trial, episode, learn
+from plastic.experiment import Estimate, History, Outcome, Presets, Run, command, conduct, require
+from tasks.recall import Chance, Episode, RecallOptions, Schedule, Trial, episode, learn
 from tasks.recall.figures import completions, episode_over_time, error_curve, learned_matrices
 from tasks.recall.learning import Draw, estimates, milestones, test
 from tasks.recall.masks import Mask, disturb, hide
@@ -109,11 +109,11 @@ def choose(total: int, count: int, batch: int, chance: torch.Generator) -> Tenso
 def drawing(config: Config, source: Pictures, sums: Tensor, mask: Mask) -> Draw:
     """Episodes of pictures ``sums`` (count, S, S), different ones in each, on the scale of ``source``."""
 
-    def draw(batch: int, chance: torch.Generator) -> Episode:
-        numbers = choose(len(sums), config.pictures, batch, chance)
+    def draw(batch: int, chance: Chance) -> Episode:
+        numbers = choose(len(sums), config.pictures, batch, chance.values)
         items = source.activity(sums[numbers]).flatten(2)  # (B, K, S * S)
-        hidden = hide(mask, batch, config.size, chance)
-        noise = disturb(mask, hidden, chance)
+        hidden = hide(mask, batch, config.size, chance.values)
+        noise = disturb(mask, hidden, chance.values)
         return episode(config.schedule, items, hidden, config.extra_units, chance, noise)
 
     return draw
@@ -149,7 +149,7 @@ def experiment(config: Config, run: Run) -> Outcome:
     draw_figures(run, network, config, exam, source.name, progress.episodes)
 
     def final(exam: Draw) -> dict[str, Estimate]:
-        chance = generator(config.seed, "test", run.device)
+        chance = Chance.of(config.seed, "test", run.device)
         return estimates(test(network, exam, measure, config.test_episodes, chance))
 
     metrics = {**final(exam), **milestones(run.history(), config.milestones, "test_sse")}
@@ -164,7 +164,7 @@ def experiment(config: Config, run: Run) -> Outcome:
 @torch.no_grad()
 def draw_figures(run: Run, network: Network, config: Config, exam: Draw, dataset: str, at: int) -> None:
     """Completed pictures, an episode over time, what was learned, and how."""
-    episodes = exam(SHOWN, generator(config.seed, "figure", run.device))
+    episodes = exam(SHOWN, Chance.of(config.seed, "figure", run.device))
     activity = network.activity(episodes)[0][..., : config.size**2]  # (T, B, n)
     title = f"Pictures never seen in training ({dataset}), {config.model}"
     run.figure("completions", completions(episodes, activity[-1], title), at)

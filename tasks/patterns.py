@@ -15,8 +15,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from plastic.experiment import History, Outcome, Presets, Run, command, conduct, generator, require
-from tasks.recall import Episode, RecallOptions, Schedule, Trial, episode, learn
+from plastic.experiment import History, Outcome, Presets, Run, command, conduct, require
+from tasks.recall import Chance, Episode, RecallOptions, Schedule, Trial, episode, learn
 from tasks.recall.figures import episode_over_time, error_curve, learned_matrices
 from tasks.recall.learning import estimates, milestones, squared_error, test
 from tasks.recall.masks import some_half
@@ -74,10 +74,10 @@ class Config(RecallOptions):
         return Schedule(self.patterns, self.cycles, self.presentation, self.gap, self.test_steps)
 
 
-def draw(config: Config, batch: int, chance: torch.Generator) -> Episode:
-    """B episodes of new patterns, on the device of ``chance``."""
-    patterns = 2.0 * some_half((batch, config.patterns, config.bits), chance) - 1
-    hidden = some_half((batch, config.bits), chance)
+def draw(config: Config, batch: int, chance: Chance) -> Episode:
+    """B episodes of new patterns."""
+    patterns = 2.0 * some_half((batch, config.patterns, config.bits), chance.values) - 1
+    hidden = some_half((batch, config.bits), chance.values)
     return episode(config.schedule, patterns, hidden, config.extra_units, chance)
 
 
@@ -102,7 +102,7 @@ def _wrong(episodes: Episode, answer: Tensor) -> Tensor:
 
 def draw_figures(run: Run, network: Network, config: Config, at: int) -> None:
     """An episode, what was learned, and how."""
-    once = draw(config, 1, generator(config.seed, "figure", run.device))
+    once = draw(config, 1, Chance.of(config.seed, "figure", run.device))
     with torch.no_grad():
         activity = network.activity(once)[0][:, 0, : config.bits]
     error = error_rate(once, activity[-1:])["error_rate"].item()
@@ -127,7 +127,7 @@ def experiment(config: Config, run: Run) -> Outcome:
     run.describe(dataset="random patterns")
     network, progress = learn(config, run, trial, {"dataset": "random patterns"})
     draw_figures(run, network, config, progress.episodes)
-    final = test(network, trial.exam, measure, config.test_episodes, generator(config.seed, "test", run.device))
+    final = test(network, trial.exam, measure, config.test_episodes, Chance.of(config.seed, "test", run.device))
     metrics = {**estimates(final), **milestones(run.history(), config.milestones, "error_rate")}
     return Outcome("random patterns", progress.episodes, progress.seconds, metrics)
 

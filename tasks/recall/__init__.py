@@ -6,6 +6,6 @@ What the patterns and the images of Miconi, Stanley, Clune 2018 (sections 4.1 to
 from tasks.recall.learning import Trial, learn
 from tasks.recall.networks import build
 from tasks.recall.options import RecallOptions
-from tasks.recall.schedule import Episode, Schedule, episode, orders
+from tasks.recall.schedule import Chance, Episode, Schedule, episode, orders
 
-__all__ = ["Episode", "RecallOptions", "Schedule", "Trial", "build", "episode", "learn", "orders"]
+__all__ = ["Chance", "Episode", "RecallOptions", "Schedule", "Trial", "build", "episode", "learn", "orders"]

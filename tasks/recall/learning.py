@@ -9,12 +9,12 @@ from torch import Tensor
 from plastic.experiment import Estimate, Progress, Run, Stateful, estimate, generator, train
 from tasks.recall.networks import Network, build
 from tasks.recall.options import RecallOptions
-from tasks.recall.schedule import Episode
+from tasks.recall.schedule import Chance, Episode
 
 GLANCE = 100  # most episodes of an evaluation on the way
 TRACES = 1 << 25  # numbers in the traces of the episodes that are tested at once, 128 MB
 
-Draw = Callable[[int, torch.Generator], Episode]
+Draw = Callable[[int, Chance], Episode]
 Measure = Callable[[Episode, Tensor], dict[str, Tensor]]
 
 
@@ -45,7 +45,7 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
         network = build(config, trial.elements).to(run.device)
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(learned, lr=config.lr, fused=True)
-    chance = generator(config.seed, "episodes", run.device)
+    chance = Chance.of(config.seed, "episodes", run.device)
 
     def step() -> dict[str, Tensor]:
         episodes = trial.practice(config.batch, chance)
@@ -58,16 +58,21 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
         return {"loss": loss, **{name: values.mean() for name, values in seen.items()}}
 
     def evaluate(episodes: int) -> dict[str, float]:
-        glance = generator(config.seed, "glance", run.device)
+        glance = Chance.of(config.seed, "glance", run.device)
         seen = test(network, trial.exam, trial.measure, min(GLANCE, config.test_episodes), glance)
         return {**{f"eval/{name}": values.mean().item() for name, values in seen.items()}, **network.plasticity()}
 
-    parts: dict[str, Stateful | torch.Generator] = {"network": network, "optimizer": optimizer, "episodes": chance}
+    parts: dict[str, Stateful | torch.Generator] = {
+        "network": network,
+        "optimizer": optimizer,
+        "episodes": chance.values,
+        "orders": chance.order,
+    }
     return network, train(run, step, evaluate, parts, config.episodes, config.batch, config.eval_every, facts)
 
 
 @torch.no_grad()
-def test(network: Network, exam: Draw, measure: Measure, count: int, chance: torch.Generator) -> dict[str, Tensor]:
+def test(network: Network, exam: Draw, measure: Measure, count: int, chance: Chance) -> dict[str, Tensor]:
     """The metrics of ``count`` fresh episodes, (count,) each."""
     seen = [
         measure(episodes, network(episodes)) for episodes in (exam(size, chance) for size in portions(network, count))

@@ -5,7 +5,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from plastic import PlasticState
 from plastic import functional as PF
 from plastic.coefficients import Alpha, alpha_parameter, eta_parameter
 from plastic.rules import as_rule
@@ -33,13 +32,14 @@ class Recurrent(nn.Module):
             nn.init.constant_(self.alpha, SCALE)
         self.eta = None if self.alpha is None else eta_parameter(eta, units).requires_grad_(learn_eta)
 
-    def forward(self, input: Tensor, clamp: Tensor | None, clamped_steps: list[bool]) -> tuple[Tensor, Tensor | None]:
-        """input (T, B, N), clamp (T, B, N) bool -> activity (T, B, N) and the last trace (B, N, N)."""
-        silence = torch.zeros_like(input[0])
-        blank = None if self.alpha is None else silence.new_zeros(*silence.shape, len(self.weight))
+    def forward(
+        self, input: Tensor, clamp: Tensor | None, clamped_steps: list[bool], order: list[int]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Rows (K, B, N) of input and clamp in this order -> activity (T, B, N), and the last trace (B, N, N)."""
         eta = self.weight.new_zeros(()) if self.eta is None else self.eta
-        state = PlasticState(silence, blank)
-        activity, state = PF.plastic_rnn(input, state, self.weight, self.alpha, eta, self.rule, clamp, clamped_steps)
+        activity, state = PF.plastic_rnn(
+            input, None, self.weight, self.alpha, eta, self.rule, clamp, clamped_steps, order=order
+        )
         return activity, state.trace
 
 
@@ -50,13 +50,15 @@ class LSTM(nn.Module):
         super().__init__()
         self.cell = nn.LSTMCell(units, units)
 
-    def forward(self, input: Tensor, clamp: Tensor | None, clamped_steps: list[bool]) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, input: Tensor, clamp: Tensor | None, clamped_steps: list[bool], order: list[int]
+    ) -> tuple[Tensor, Tensor | None]:
         """As ``Recurrent.forward``; there is no trace."""
         output = memory = torch.zeros_like(input[0])
         activity = []
-        for t, seen in enumerate(input):
-            output, memory = self.cell(seen, (output, memory))
-            output = output if clamp is None else torch.where(clamp[t], seen, output)
+        for row in order:
+            output, memory = self.cell(input[row], (output, memory))
+            output = output if clamp is None else torch.where(clamp[row], input[row], output)
             activity.append(output)
         return torch.stack(activity), None
 
@@ -75,9 +77,10 @@ class Network(nn.Module):
     def activity(self, episode: Episode) -> tuple[Tensor, Tensor | None]:
         """(T, B, N), and the trace (B, N, N) at the end where there is one."""
         if self.input == "clamp":
-            result: tuple[Tensor, Tensor | None] = self.model(episode.input, episode.clamp, episode.clamped_steps)
+            shown = (episode.input, episode.clamp, episode.clamped_steps)
         else:
-            result = self.model(self.drive * episode.input, None, [False] * len(episode.input))
+            shown = (self.drive * episode.input, None, [False] * len(episode.order))
+        result: tuple[Tensor, Tensor | None] = self.model(*shown, episode.order)
         return result
 
     def forward(self, episode: Episode) -> Tensor:

@@ -5,10 +5,13 @@ element; those between, if any, are free at all times.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
+
+from plastic.experiment import generator
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,29 @@ class Schedule:
         return ([True] * self.presentation + [False] * self.gap) * self.shows + [False] * self.test
 
 
+class Chance(NamedTuple):
+    """What episodes are drawn by: values on the device, the order of presentations on the host, ahead of the device."""
+
+    values: torch.Generator
+    order: torch.Generator
+
+    @classmethod
+    def of(cls, seed: int, stream: str, device: torch.device | str = "cpu") -> Self:
+        return cls(generator(seed, stream, device), generator(seed, f"{stream}, order"))
+
+
 class Episode(NamedTuple):
-    """B episodes over n elements and N units, as a network takes them."""
+    """B episodes over n elements and N units, as a network takes them.
+
+    The K items, the gap and the test are a row each of ``input`` and ``clamp``; the T steps name their rows.
+    """
 
     input: Tensor
-    """(T, B, N): the values of what is shown, 1 for the bias, else 0 or, in the test, noise"""
+    """(K + 2, B, N): the values of what is shown, 1 for the bias, else 0 or, in the test, noise"""
     clamp: Tensor
-    """(T, B, N) bool: the units that what is shown holds, the bias among them"""
+    """(K + 2, B, N) bool: the units that what is shown holds, the bias among them"""
+    order: list[int]
+    """T: the row of each step"""
     clamped_steps: list[bool]
     """T: whether every unit is held"""
     target: Tensor
@@ -53,10 +72,13 @@ class Episode(NamedTuple):
     """(B, K, n): all that was shown"""
 
 
-def orders(schedule: Schedule, batch: int, chance: torch.Generator, device: torch.device) -> Tensor:
-    """Which item each presentation shows, (B, cycles * K): all of them in every cycle, each time in a new order."""
-    keys = torch.rand(batch, schedule.cycles, schedule.items, generator=chance, device=device)
-    return keys.argsort(-1).flatten(1)
+def orders(schedule: Schedule, chance: torch.Generator) -> list[int]:
+    """Which item each presentation shows, cycles * K: all of them in every cycle, each time in a new order.
+
+    One order serves a batch. Its episodes have items of their own, so it says nothing about any of them.
+    """
+    cycles = (torch.randperm(schedule.items, generator=chance).tolist() for _ in range(schedule.cycles))
+    return [item for cycle in cycles for item in cycle]
 
 
 def episode(
@@ -64,7 +86,7 @@ def episode(
     items: Tensor,
     hidden: Tensor,
     extra_units: int,
-    chance: torch.Generator,
+    chance: Chance,
     noise: Tensor | None = None,
 ) -> Episode:
     """Lay B episodes out in time.
@@ -78,20 +100,20 @@ def episode(
     """
     batch, count, elements = items.shape
     device = items.device
-    asked = torch.randint(count, (batch,), generator=chance, device=device)
+    asked = torch.randint(count, (batch,), generator=chance.values, device=device)
     target = items[torch.arange(batch, device=device), asked]
-    order = orders(schedule, batch, chance, device)
-    shown = items.gather(1, order.unsqueeze(-1).expand(-1, -1, elements)).transpose(0, 1)  # (shows, B, n)
+    gap, test = count, count + 1
 
-    input = items.new_zeros(schedule.steps, batch, elements + extra_units + 1)
-    clamp = torch.zeros_like(input, dtype=torch.bool)
-    before = schedule.steps - schedule.test
-    whole = (schedule.shows, schedule.presentation + schedule.gap)
-    input[:before].unflatten(0, whole)[:, : schedule.presentation, :, :elements] = shown.unsqueeze(1)
-    clamp[:before].unflatten(0, whole)[:, : schedule.presentation, :, :elements] = True
-    input[before:, :, :elements] = target.where(~hidden, 0.0 if noise is None else noise)
-    clamp[before:, :, :elements] = ~hidden
+    input = items.new_zeros(count + 2, batch, elements + extra_units + 1)
+    input[:count, :, :elements] = items.transpose(0, 1)
+    input[test, :, :elements] = target.where(~hidden, 0.0 if noise is None else noise)
     input[..., -1] = 1
+    clamp = torch.zeros_like(input, dtype=torch.bool)
+    clamp[:count, :, :elements] = True
+    clamp[test, :, :elements] = ~hidden
     clamp[..., -1] = True
-    held = schedule.presenting() if extra_units == 0 else [False] * schedule.steps
-    return Episode(input, clamp, held, target, hidden, items)
+
+    shown = (schedule.presentation * [item] + schedule.gap * [gap] for item in orders(schedule, chance.order))
+    order = [*chain.from_iterable(shown), *schedule.test * [test]]
+    held = [extra_units == 0 and row < count for row in order]
+    return Episode(input, clamp, order, held, target, hidden, items)

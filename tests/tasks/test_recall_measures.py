@@ -15,7 +15,7 @@ from tasks.recall.schedule import Episode
 def _episode(target, hidden, items=None):
     target, hidden = torch.tensor(target), torch.tensor(hidden)
     items = target.unsqueeze(1) if items is None else torch.tensor(items)
-    return Episode(target, hidden, [], target, hidden, items)
+    return Episode(target, hidden, [], [], target, hidden, items)
 
 
 def test_wrong_signs_and_their_share_among_the_hidden():

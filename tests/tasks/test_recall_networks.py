@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from plastic import reference
 from tasks.patterns import Config, draw
-from tasks.recall import build
+from tasks.recall import Chance, build
 from tasks.recall.networks import LSTM
 
 SMALL = {"bits": 8, "patterns": 2, "cycles": 1, "presentation": 3, "gap": 2, "test_steps": 2}
@@ -19,7 +19,7 @@ def _made(**given):
     config = Config(**{**SMALL, **given})
     torch.manual_seed(0)
     network = build(config, config.bits)
-    return network, draw(config, 3, torch.Generator().manual_seed(1))
+    return network, draw(config, 3, Chance.of(1, "episodes"))
 
 
 MODELS = [
@@ -33,34 +33,36 @@ def test_a_held_unit_has_exactly_the_value_shown(given):
     """Red if the bias is not held, or a test clamps the hidden half, or a model forgets the mask."""
     network, episodes = _made(**given)
     activity, _ = network.activity(episodes)
-    assert activity.shape == episodes.input.shape
-    assert_close(activity[episodes.clamp], episodes.input[episodes.clamp], rtol=0, atol=0)
-    free = activity[~episodes.clamp]
+    input, clamp = episodes.input[episodes.order], episodes.clamp[episodes.order]
+    assert activity.shape == input.shape
+    assert_close(activity[clamp], input[clamp], rtol=0, atol=0)
+    free = activity[~clamp]
     assert ((free > -1) & (free < 1)).all()
     assert network(episodes).shape == episodes.target.shape
     assert_close(network(episodes), activity[-1, :, :8])
 
 
 @pytest.mark.parametrize("extra", [0, 3])
-@pytest.mark.parametrize("input", ["clamp", "additive"])
-def test_the_plastic_network_equals_the_equations(input, extra):
+@pytest.mark.parametrize("way", ["clamp", "additive"])
+def test_the_plastic_network_equals_the_equations(way, extra):
     """Red if the drive is applied to what is held, or not applied to what is added."""
-    network, episodes = _made(input=input, extra_units=extra, eta=0.1)
+    network, episodes = _made(input=way, extra_units=extra, eta=0.1)
     network, episodes = network.double(), episodes._replace(input=episodes.input.double())
     model = network.model
     units = 8 + extra + 1
     blank = torch.zeros(3, units, units, dtype=torch.float64)
-    added = input == "additive"
+    added = way == "additive"
+    input = episodes.input[episodes.order]
     expected, trace, _ = reference.plastic_rnn(
-        episodes.input * (20 if added else 1), blank[:, 0], blank, model.weight, model.alpha, model.eta, "hebb",
-        clamp=None if added else episodes.clamp,
+        input * (20 if added else 1), blank[:, 0], blank, model.weight, model.alpha, model.eta, "hebb",
+        clamp=None if added else episodes.clamp[episodes.order],
     )  # fmt: skip
     activity, last = network.activity(episodes)
     assert_close(activity, expected, rtol=1e-9, atol=1e-9)
     assert_close(last, trace, rtol=1e-9, atol=1e-9)
     if added:
         whole = torch.tensor(Config(**SMALL).schedule.presenting())
-        assert_close(activity[whole][..., :8], episodes.input[whole][..., :8], rtol=0, atol=1e-6)
+        assert_close(activity[whole][..., :8], input[whole][..., :8], rtol=0, atol=1e-6)
 
 
 def test_the_rnn_equals_the_plastic_network_with_alpha_0():
@@ -80,7 +82,7 @@ def test_the_lstm_equals_torch_where_nothing_is_held():
     model, inputs = LSTM(5), torch.randn(7, 3, 5)
     plain = torch.nn.LSTM(5, 5)
     plain.load_state_dict({f"{name}_l0": value for name, value in model.cell.state_dict().items()})
-    assert_close(model(inputs, None, [False] * 7)[0], plain(inputs)[0])
+    assert_close(model(inputs, None, [False] * 7, [*range(7)])[0], plain(inputs)[0])
 
 
 def test_sizes_and_parameters_are_those_of_the_paper():

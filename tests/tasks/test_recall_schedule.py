@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tasks.recall import Schedule, episode, orders
+from tasks.recall import Chance, Schedule, episode, orders
 from tasks.recall.masks import disturb, hide, some_half
 
 SMALL = Schedule(items=3, cycles=2, presentation=4, gap=2, test=5)
@@ -54,27 +54,27 @@ def test_an_episode_equals_the_schedule_step_by_step(extra, noisy):
     items = torch.randn(4, 3, 6)
     hidden = some_half((4, 6), _chance(1))
     noise = torch.randn(4, 6) if noisy else None
-    made = episode(SMALL, items, hidden, extra, _chance(2), noise)
-    again = _chance(2)
-    asked = torch.randint(3, (4,), generator=again)
-    order = orders(SMALL, 4, again, torch.device("cpu"))
+    made = episode(SMALL, items, hidden, extra, Chance.of(2, "episodes"), noise)
+    again = Chance.of(2, "episodes")
+    asked = torch.randint(3, (4,), generator=again.values)
+    order = orders(SMALL, again.order)
     for b in range(4):
         assert_close(made.target[b], items[b, asked[b]], rtol=0, atol=0)
         drive = (noise[b] if noise is not None else torch.zeros(6)).tolist()
         input, clamp = _by_hand(
-            SMALL, items[b].tolist(), made.target[b].tolist(), hidden[b].tolist(), order[b].tolist(), extra, drive
+            SMALL, items[b].tolist(), made.target[b].tolist(), hidden[b].tolist(), order, extra, drive
         )
-        assert_close(made.input[:, b], input, rtol=0, atol=0)
-        assert_close(made.clamp[:, b], clamp, rtol=0, atol=0)
-    everywhere = made.clamp.flatten(1).all(1).tolist()
+        assert_close(made.input[made.order, b], input, rtol=0, atol=0)
+        assert_close(made.clamp[made.order, b], clamp, rtol=0, atol=0)
+    everywhere = made.clamp[made.order].flatten(1).all(1).tolist()
     assert made.clamped_steps == everywhere
     assert any(everywhere) == (extra == 0)
 
 
-def test_the_order_is_new_in_every_cycle_and_episode():
-    """Red if one order serves all cycles, or an item is left out of a cycle."""
-    schedule = Schedule(5, 3, 1, 0, 1)
-    order = orders(schedule, 200, _chance(), torch.device("cpu")).unflatten(1, (3, 5))
+def test_the_order_is_new_in_every_cycle_and_update():
+    """Red if one order serves all cycles or updates, or an item is left out of a cycle."""
+    schedule, chance = Schedule(5, 3, 1, 0, 1), _chance()
+    order = torch.tensor([orders(schedule, chance) for _ in range(200)]).unflatten(1, (3, 5))
     assert_close(order.sort(-1).values, torch.arange(5).expand(200, 3, 5), rtol=0, atol=0)
     same = (order[:, 0] == order[:, 1]).all(-1).float().mean()
     assert same < 0.05  # 1 / 120 by chance
@@ -86,16 +86,16 @@ def test_an_element_that_is_exactly_0_is_shown_and_held():
     """The released programs took a pixel of exactly 0 for one that is not shown. Red with ``clamp = input != 0``."""
     items = torch.zeros(1, 3, 6)
     hidden = torch.tensor([[True, True, True, False, False, False]])
-    made = episode(SMALL, items, hidden, 0, _chance())
+    made = episode(SMALL, items, hidden, 0, Chance.of(0, "episodes"))
     presented = torch.tensor(SMALL.presenting())
-    assert made.clamp[presented].all()
+    assert made.clamp[made.order][presented].all()
     assert_close(made.clamp[-1, 0, :6], ~hidden[0], rtol=0, atol=0)
 
 
 def test_every_item_is_asked_for():
     """Red if the test always asks for the same of the items."""
     items = torch.arange(3.0).expand(300, 3).unsqueeze(-1)
-    made = episode(SMALL, items, torch.ones(300, 1, dtype=torch.bool), 0, _chance())
+    made = episode(SMALL, items, torch.ones(300, 1, dtype=torch.bool), 0, Chance.of(0, "episodes"))
     assert made.target.flatten().long().bincount(minlength=3).min() > 70
 
 
