@@ -76,11 +76,13 @@ class Network(nn.Module):
 
     def activity(self, episode: Episode) -> tuple[Tensor, Tensor | None]:
         """(T, B, N), and the trace (B, N, N) at the end where there is one."""
-        if self.input == "clamp":
-            shown = (episode.input, episode.clamp, episode.clamped_steps)
-        else:
-            shown = (self.drive * episode.input, None, [False] * len(episode.order))
-        result: tuple[Tensor, Tensor | None] = self.model(*shown, episode.order)
+        order, held = episode.order, episode.clamped_steps
+        if self.input == "additive":
+            added: tuple[Tensor, Tensor | None] = self.model(
+                self.drive * episode.input, None, [False] * len(order), order
+            )
+            return added
+        result: tuple[Tensor, Tensor | None] = self.model(episode.input, episode.clamp, held, order)
         return result
 
     def forward(self, episode: Episode) -> Tensor:
