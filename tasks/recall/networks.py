@@ -76,14 +76,13 @@ class Network(nn.Module):
 
     def activity(self, episode: Episode) -> tuple[Tensor, Tensor | None]:
         """(T, B, N), and the trace (B, N, N) at the end where there is one."""
-        order, held = episode.order, episode.clamped_steps
-        if self.input == "additive":
-            added: tuple[Tensor, Tensor | None] = self.model(
-                self.drive * episode.input, None, [False] * len(order), order
-            )
-            return added
-        result: tuple[Tensor, Tensor | None] = self.model(episode.input, episode.clamp, held, order)
-        return result
+        order = episode.order
+        activity: tuple[Tensor, Tensor | None]
+        if self.input == "clamp":
+            activity = self.model(episode.input, episode.clamp, episode.clamped_steps, order)
+        else:
+            activity = self.model(self.drive * episode.input, None, [False] * len(order), order)
+        return activity
 
     def forward(self, episode: Episode) -> Tensor:
         """What the units of the item say at the last step, (B, n)."""
