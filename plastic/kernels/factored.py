@@ -21,7 +21,7 @@ from plastic.kernels.reverse import Backward, Sums
 from plastic.kernels.schedule import Costs, Phase, Schedule, Segment, schedule
 from plastic.kernels.terms import Terms, acts_of, ask, fold_, phase_vectors, pick, positions, scaled, through
 
-FOLD = Costs(fold=110, dense=5)  # measured with N = 1001 on two cores; both sides grow with N²
+FOLD = Costs(fold=110, dense=5)  # measured with N = 1001 on one core; both sides grow with N²
 CACHED = {"cpu": 32 << 20}  # bytes of dense traces that one sweep takes along; other devices take every episode at once
 
 
@@ -37,10 +37,10 @@ def plan_of(x: Tensors, plan: Plan) -> Schedule:
 
 def chunks(x: Tensors, sheet: Schedule) -> list[slice]:
     """The episodes that one sweep takes: all, or as many as keep their dense traces in the cache."""
-    batch, units = x.input.shape[2:]
+    replicas, batch, units = x.input.shape[1:]
     dense = len(sheet.segments) > 1 or x.trace is not None
     room = CACHED.get(x.input.device.type)
-    each = max(1, room // (units * units * x.input.element_size())) if dense and room else batch
+    each = max(1, room // max(1, replicas * units**2 * x.input.element_size())) if dense and room else batch
     return [slice(first, first + each) for first in range(0, max(batch, 1), max(each, 1))]
 
 
@@ -112,7 +112,7 @@ class _Forward:
         return self.acts.index_select(0, positions(self.sheet.posts, self.acts.device)), base, products
 
     def _live(self, segment: Segment, base: Tensor | None, spare: Tensor | None) -> Terms:
-        x, terms = self.x, Terms(self.x, self.x.input.new_empty(len(segment.slots), *self.x.input.shape[1:]))
+        x, terms = self.x, Terms(self.x.input.new_empty(len(segment.slots), *self.x.input.shape[1:]))
         asked = scaled(x, base, spare)
         filled = 0
         for phase in segment.phases:

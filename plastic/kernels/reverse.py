@@ -70,7 +70,7 @@ class _Life:
     """A segment as backward meets it: the vectors of each phase with their graph, the terms before each phase."""
 
     def __init__(self, x: Tensors, plan: Plan, segment: Segment, acts: Tensor) -> None:
-        terms = Terms(x, pick(acts, segment.slots))
+        terms = Terms(pick(acts, segment.slots))
         self.before: list[tuple[Tensor, Tensor | None]] = []
         self.vectors: list[_Graph | None] = []
         for phase in segment.phases:
@@ -148,7 +148,7 @@ class Backward:
         """A segment's terms u and v when it ended, and what was left of its base."""
         if index not in self.ends:
             segment = self.sheet.segments[index]
-            terms = Terms(self.x, pick(self.acts, segment.slots))
+            terms = Terms(pick(self.acts, segment.slots))
             for phase in segment.phases:
                 if phase.steps:
                     posts = pick(self.acts, [step.post for step in phase.steps])

@@ -17,9 +17,9 @@ from plastic.kernels.schedule import Phase, Schedule
 class Terms:
     """The factored trace of one segment on its way through the phases."""
 
-    def __init__(self, x: Tensors, u: Tensor) -> None:
+    def __init__(self, u: Tensor) -> None:
         self.u = u
-        self.v = torch.zeros_like(self.u)
+        self.v = torch.zeros_like(u)
         self.faded: Tensor | None = None  # (R, B, N); None: one
 
     def advance(self, phase: Phase, retain: Tensor, writes: Tensor) -> None:

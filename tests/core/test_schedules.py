@@ -122,8 +122,7 @@ def path(case):
 @given(case=cases())
 def test_any_schedule_equals_the_reference_with_every_gradient(case, outcome):
     """Red when: equal steps are taken once too often; a row shown again starts a second time from nothing; a fold
-    forgets what is left of the trace before it; the gradient of a segment's first activity is not carried back to the
-    segment before."""
+    leaves the trace before it unfaded; the gradient of a segment's activity is not carried back to those before."""
     leaves, clamp = tensors(case)
     with path(case):
         found = outcome(ours(case, clamp), **leaves)
