@@ -18,7 +18,7 @@ from torch import Tensor
 from plastic.data import Pictures, load_pictures
 from plastic.experiment import Estimate, History, Outcome, Presets, Run, command, conduct, require
 from tasks.recall import Chance, Episode, RecallOptions, Schedule, Trial, episode, learn
-from tasks.recall.figures import completions, episode_over_time, error_curve, learned_matrices
+from tasks.recall.figures import completions, episode_over_time, error_curves, learned_matrices
 from tasks.recall.learning import Draw, estimates, milestones, test
 from tasks.recall.masks import Mask, disturb, hide
 from tasks.recall.measures import quality, without_learning
@@ -180,10 +180,7 @@ def draw_figures(run: Run, network: Network, config: Config, exam: Draw, dataset
 def overview(config: Config, histories: Sequence[History]) -> dict[str, Figure]:
     """The loss of every seed on test pictures, against episodes and against seconds."""
     title = f"Completing pictures ({config.model}, alpha {config.alpha})"
-    return {
-        name: error_curve(histories, "eval/test_sse", "summed squared error", title, clock)
-        for name, clock in (("error", False), ("error-seconds", True))
-    }
+    return error_curves(histories, "eval/test_sse", "summed squared error", title)
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from plastic.experiment import History, Outcome, Presets, Run, command, conduct, require
 from tasks.recall import Chance, Episode, RecallOptions, Schedule, Trial, episode, learn
-from tasks.recall.figures import episode_over_time, error_curve, learned_matrices
+from tasks.recall.figures import episode_over_time, error_curves, learned_matrices
 from tasks.recall.learning import estimates, milestones, squared_error, test
 from tasks.recall.masks import some_half
 from tasks.recall.networks import Network
@@ -135,10 +135,7 @@ def experiment(config: Config, run: Run) -> Outcome:
 def overview(config: Config, histories: Sequence[History]) -> dict[str, Figure]:
     """The error over all bits of every seed, against episodes and against seconds."""
     title = f"{config.patterns} patterns of {config.bits} bits ({config.model})"
-    return {
-        name: error_curve(histories, "eval/error_rate", "bits with the wrong sign", title, clock)
-        for name, clock in (("error", False), ("error-seconds", True))
-    }
+    return error_curves(histories, "eval/error_rate", "bits with the wrong sign", title)
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -36,6 +36,14 @@ def error_curve(histories: Sequence[History], name: str, ylabel: str, title: str
     return figure
 
 
+def error_curves(histories: Sequence[History], name: str, ylabel: str, title: str) -> dict[str, Figure]:
+    """The error of every seed against episodes, and against seconds."""
+    return {
+        figure: error_curve(histories, name, ylabel, title, clock)
+        for figure, clock in (("error", False), ("error-seconds", True))
+    }
+
+
 def episode_over_time(activity: Tensor, target: Tensor, shown: Sequence[bool], test: int, title: str) -> Figure:
     """The first elements' activity (T, n) of one episode step by step, and the item (n,) that was asked for.
 
