@@ -30,8 +30,8 @@ class Published:
 INTRODUCTION = """Every figure comes from a file under `results/`, written by the command beside it;
 `python -m benchmarks.results` makes this page. ± is half of the 95% interval: Student's over seeds, over episodes where
 there is one seed. All seeds share the classes they are tested on, so it does not cover the choice of classes. Seconds
-are those of training, its evaluations included. `--trained` tests the networks of an earlier command, whose seconds are
-shown."""
+are those of training, its evaluations included. `--trained runs/NAME` tests the networks of the command before it, run
+with `--out runs/NAME`, and the seconds are those of that training."""
 
 OMNIGLOT = """Accuracy on Omniglot as published, in per cent. The splits differ: plasticity was tested on 100 characters
 and trained on 1,523, with rotations as a change within an episode; most others train on 1,200 or fewer characters, test
