@@ -8,7 +8,7 @@ the labelled support, and then answers the queries. Gradient descent never sees 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -273,7 +273,10 @@ class Experiment:
         held = checkpoint.read(folder / "checkpoint.pt")
         if held.get("split") != self.facts["split"]:
             raise UserError(f"{folder} was trained on another split of the classes, or on other data")
-        self.learner.load_state_dict(held["parts"]["network"])
+        try:
+            self.learner.load_state_dict(held["parts"]["network"])
+        except (KeyError, RuntimeError) as error:
+            raise UserError(f"{folder}: its checkpoint does not fit the network that its config.json names") from error
         draw_figures(
             self.run, self.learner, self.config, self.tested, self.source, self.rotations, int(held["episodes"])
         )
@@ -334,6 +337,8 @@ def as_trained(config: Config) -> Config:
     settled: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in found["config"].items() if k not in TEST_OPTIONS
     }
+    unknown = sorted(set(settled) - {field.name for field in fields(config)})
+    require(not unknown, f"{described} has options that this program does not know: {', '.join(unknown)}")
     for name, value in settled.items():
         given = getattr(config, name)
         option = f"--{name.replace('_', '-')}"

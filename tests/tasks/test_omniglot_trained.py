@@ -74,6 +74,17 @@ def test_what_is_no_trained_run_is_one_sentence(folder, tmp_path, monkeypatch):
         main(Config(trained=folder, device="cpu", out=tmp_path / "again"))
 
 
+def test_a_run_of_another_program_is_one_sentence(folder, tmp_path):
+    """Red if an option or a weight that this program does not know ends in a traceback."""
+    main(_config(out=folder))
+    described = json.loads((folder / "config.json").read_text())
+    for change, message in (({"neurons": 3}, "does not know: neurons"), ({"widths": [4, 4, 4, 9]}, "does not fit")):
+        altered = {**described, "config": {**described["config"], **change}}
+        (folder / "config.json").write_text(json.dumps(altered))
+        with pytest.raises(UserError, match=message):
+            main(Config(trained=folder, device="cpu", out=tmp_path / message[-4:]))
+
+
 @pytest.mark.parametrize("evaluate_on", ["test", "validation"])
 def test_held_out_alphabets_are_never_trained_on(folder, evaluate_on, monkeypatch):
     """Red if a class of the evaluation set reaches training, or one of the background set the test."""
