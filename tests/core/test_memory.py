@@ -99,7 +99,9 @@ def test_few_traces_live_at_once(rule):
     """
     kinds = 2 if rule == "retroactive" else 1
     short, long = live_traces(whole, rule, 4 * SEGMENT), live_traces(whole, rule, 16 * SEGMENT)
-    assert long - short <= 3 * kinds  # two or three halvings more
+    # stepwise: two halvings more; folds come every 15 steps or so, and may come to one more
+    halvings = 3 if rule in ("hebb", "oja") else 2
+    assert long - short <= halvings * kinds
     assert short <= kinds * (SEGMENT + 2) + 8
     assert live_traces(stepped, rule, 4 * SEGMENT) > 4 * SEGMENT
 
