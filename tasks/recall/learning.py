@@ -1,10 +1,12 @@
 """Learning to recall: one loss, one update, one test, whatever the items are."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from plastic.experiment import Estimate, Progress, Run, Stateful, estimate, generator, train
 from tasks.recall.networks import Network, build
@@ -45,6 +47,8 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
         network = build(config, trial.elements).to(run.device)
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(learned, lr=config.lr, fused=True)
+    updates = math.ceil(config.episodes / config.batch)
+    rate = LambdaLR(optimizer, lambda done: (1 + math.cos(math.pi * done / updates)) / 2 if config.decay else 1.0)
     chance = Chance.of(config.seed, "episodes", run.device)
 
     def step() -> dict[str, Tensor]:
@@ -54,6 +58,7 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        rate.step()
         seen = trial.watch(episodes, answer.detach())
         return {"loss": loss, **{name: values.mean() for name, values in seen.items()}}
 
@@ -65,6 +70,7 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
     parts: dict[str, Stateful | torch.Generator] = {
         "network": network,
         "optimizer": optimizer,
+        "rate": rate,
         "episodes": chance.values,
         "orders": chance.order,
     }

@@ -40,6 +40,8 @@ class RecallOptions(Options):
     """episodes per update"""
     lr: float = 1e-3
     """Adam's rate"""
+    decay: bool = False
+    """bring that rate down to 0 over the run, along half a cosine"""
     eval_every: int = 20
     """training episodes between two evaluations and checkpoints"""
     milestones: tuple[int, ...] = ()
