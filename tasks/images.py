@@ -7,7 +7,7 @@ training pictures and is tested on others, which no training episode contains.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -141,10 +141,11 @@ def experiment(config: Config, run: Run) -> Outcome:
         held = torch.arange(len(source.train), device=run.device) % 10 == 0  # a set may be sorted by class
         practised, tested = source.train[~held], source.train[held]
     practice, exam = (drawing(config, source, sums, config.mask) for sums in (practised, tested))
+    gapless = drawing(replace(config, gap=0), source, practised, config.mask)
     facts = {"dataset": source.name}
     run.describe(**facts)
 
-    trial = Trial(config.size**2, practice, exam, in_short, lambda episodes, answer: {})
+    trial = Trial(config.size**2, practice, gapless, exam, in_short, lambda episodes, answer: {})
     network, progress = learn(config, run, trial, facts)
     draw_figures(run, network, config, exam, source.name, progress.episodes)
 

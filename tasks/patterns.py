@@ -7,7 +7,7 @@ to give back the whole. Its fixed weights cannot know the patterns, which are ne
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -120,6 +120,7 @@ def experiment(config: Config, run: Run) -> Outcome:
     trial = Trial(
         config.bits,
         partial(draw, config),
+        partial(draw, replace(config, gap=0)),
         partial(draw, config),
         measure,
         error_rate,

@@ -27,6 +27,8 @@ class Trial(NamedTuple):
     """numbers in an item"""
     practice: Draw
     """that many training episodes"""
+    gapless: Draw
+    """the same without gaps, for the first --gapless episodes"""
     exam: Draw
     """that many test episodes"""
     measure: Measure
@@ -52,7 +54,8 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
     chance = Chance.of(config.seed, "episodes", run.device)
 
     def step() -> dict[str, Tensor]:
-        episodes = trial.practice(config.batch, chance)
+        practice = trial.gapless if rate.last_epoch * config.batch < config.gapless else trial.practice
+        episodes = practice(config.batch, chance)
         answer = network(episodes)
         loss = squared_error(episodes, answer).mean()
         optimizer.zero_grad()
