@@ -28,12 +28,15 @@ def read(folder: Path, name: str) -> Result:
     return result
 
 
-def cell(result: Result | None) -> str:
-    """The first metric: mean ± half of the 95% interval."""
+def cell(result: Result | None, name: str) -> str:
+    """A metric, by default the first: mean ± half of the 95% interval; fractions with more digits."""
     if result is None:
         return "not run"
-    metric = next(iter(result["metrics"].values()))
-    return f"{metric['mean']:.4f} ± {metric['ci95']:.4f}"
+    metrics = result["metrics"]
+    metric = metrics[name] if name else next(iter(metrics.values()))
+    digits = 4 if abs(metric["mean"]) < 1 else 2
+    interval = "" if metric["ci95"] is None else f" ± {metric['ci95']:.{digits}f}"
+    return f"{metric['mean']:.{digits}f}{interval}"
 
 
 def span(values: Iterable[float]) -> str:
@@ -48,14 +51,16 @@ def render(table: Table, folder: Path) -> list[str]:
     lines = [f"## {table.title}", "", table.text, "", line(head), line(["---"] * len(head))]
     commands: dict[str, None] = {}
     for label, names in table.rows.items():
-        results = [None if name is None else read(folder, name) for name in names]
+        cells = [(name or "").partition(":") for name in names]
+        results = [read(folder, file) if file else None for file, _, _ in cells]
         first, *others = [result for result in results if result is not None]
         if any(r["episodes"] != first["episodes"] or r["seeds"] != first["seeds"] for r in others):
             raise UserError(f"{label}: {names} are not tests of the same runs")
         commands |= {result["command"]: None for result in results if result is not None}
         tests = f"{len(first['seeds'])} x {first['config']['test_episodes']:,}"
+        shown = [cell(result, metric) for result, (_, _, metric) in zip(results, cells, strict=True)]
         facts = (tests, f"{first['episodes']:,}", span(first["seconds_per_seed"]), machine(first))
-        lines.append(line([label, *map(cell, results), *map(str, facts)]))
+        lines.append(line([label, *shown, *map(str, facts)]))
     return [*lines, "", "```", *commands, "```", ""]
 
 

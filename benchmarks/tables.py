@@ -8,7 +8,8 @@ from dataclasses import dataclass
 class Table:
     """One table: a row for each condition, a column for each way to test it.
 
-    ``rows`` maps a condition to the files under results/, one a column, without their ending; None leaves a cell open.
+    ``rows`` maps a condition to the files under results/, one a column, without their ending, then ``:metric`` unless
+    the first is meant; None leaves a cell open.
     """
 
     title: str

@@ -1,7 +1,9 @@
 """Figures that several commands draw. Plain ``Figure`` objects: no window, no global state."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
+import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -38,4 +40,37 @@ def curve(
     axes.set(xlabel="training episodes", ylabel=ylabel, title=title)
     axes.grid(alpha=0.3)
     axes.legend()
+    return figure
+
+
+def quartiles(
+    conditions: Mapping[str, Sequence[Sequence[Mapping[str, float]]]],
+    name: str,
+    ylabel: str,
+    title: str,
+    against: Literal["episodes", "seconds"] = "episodes",
+    log: bool = False,
+) -> Figure:
+    """A logged scalar of every condition, the histories of its seeds: their median, and quartiles of several.
+
+    A curve ends where the first of its seeds does; ``log`` spreads what is on the horizontal axis.
+    """
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    key = "time/seconds" if against == "seconds" else "episodes"
+    for label, histories in conditions.items():
+        seeds = [[(row[key], row[name]) for row in history if name in row] for history in histories]
+        points = np.array([seed[: min(map(len, seeds))] for seed in seeds])  # (seeds, evaluations, 2)
+        at, values = np.median(points[..., 0], axis=0), points[..., 1]
+        low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
+        several = len(seeds) > 1
+        labels = ", ".join([label] * bool(label) + [f"median and quartiles of {len(seeds)} seeds"] * several)
+        (line,) = axes.plot(at, median, marker=".", label=labels or None)
+        if several:
+            axes.fill_between(at, low, high, color=line.get_color(), alpha=0.25)
+        if labels:
+            axes.legend(fontsize=8)
+    axes.set(xlabel=f"training {against}", ylabel=ylabel, title=title, ylim=(0, None))
+    axes.set_xscale("log" if log else "linear")
+    axes.grid(alpha=0.3)
     return figure

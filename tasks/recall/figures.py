@@ -2,45 +2,22 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from plastic.experiment import History
-from plastic.experiment.figures import matrices
+from plastic.experiment.figures import matrices, quartiles
 from tasks.recall.networks import Network
 from tasks.recall.schedule import Episode
 
 DRAWN = 60  # elements of an episode over time: as many as one can tell apart
 
 
-def error_curve(histories: Sequence[History], name: str, ylabel: str, title: str, clock: bool = False) -> Figure:
-    """A metric of every seed against training episodes or seconds: median, and quartiles where there are several.
-
-    The curve ends where the first seed does.
-    """
-    rows = [[row for row in history if name in row] for history in histories]
-    length = min(map(len, rows))
-    values = np.array([[row[name] for row in seed[:length]] for seed in rows])  # (seeds, evaluations)
-    key = "time/seconds" if clock else "episodes"
-    at = np.median([[row[key] for row in seed[:length]] for seed in rows], axis=0)
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-    figure = Figure(figsize=(6, 3.8), layout="constrained")
-    axes = figure.subplots()
-    (line,) = axes.plot(at, median, marker=".", label=f"median of {len(rows)} seeds" if len(rows) > 1 else None)
-    if len(rows) > 1:
-        axes.fill_between(at, low, high, color=line.get_color(), alpha=0.25, label="quartiles")
-        axes.legend()
-    axes.set(xlabel="training seconds" if clock else "training episodes", ylabel=ylabel, title=title, ylim=(0, None))
-    axes.grid(alpha=0.3)
-    return figure
-
-
 def error_curves(histories: Sequence[History], name: str, ylabel: str, title: str) -> dict[str, Figure]:
     """The error of every seed against episodes, and against seconds."""
     return {
-        figure: error_curve(histories, name, ylabel, title, clock)
-        for figure, clock in (("error", False), ("error-seconds", True))
+        "error": quartiles({"": histories}, name, ylabel, title),
+        "error-seconds": quartiles({"": histories}, name, ylabel, title, "seconds"),
     }
 
 
