@@ -1,6 +1,6 @@
 """The recurrent networks that recall is asked of: plastic, plain, and LSTM, with units that can be held."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,15 @@ from tasks.recall.options import RecallOptions
 from tasks.recall.schedule import Episode
 
 SCALE = 0.01  # of the initial weights and coefficients (Miconi et al. 2018)
+ETA = 0.01  # where the rate starts there
 
 
 class Recurrent(nn.Module):
     """N units, every one connected to every one: post = tanh(pre @ (weight + alpha * trace) + input), or held.
 
     ``alpha="none"`` is the plain recurrent network. weight and a full alpha start in N(0, 0.01²), a coefficient a unit
-    or for all at 0.01; eta at ``eta``, and stays there unless ``learn_eta``.
+    or for all at 0.01; eta at ``eta``, and stays there unless ``learn_eta``. That is for the paper's eta of 0.01: a
+    slower trace is a fainter one, and alpha starts, and learns, as many times larger (``Network.groups``).
     """
 
     def __init__(self, units: int, rule: str, alpha: Alpha, eta: float, learn_eta: bool) -> None:
@@ -26,10 +28,11 @@ class Recurrent(nn.Module):
         self.rule = as_rule(rule)
         self.weight = nn.Parameter(SCALE * torch.randn(units, units))
         self.alpha = alpha_parameter(alpha, units, units)
+        self.slower = ETA / eta
         if self.alpha is not None and alpha == "full":
-            nn.init.normal_(self.alpha, std=SCALE)
+            nn.init.normal_(self.alpha, std=SCALE * self.slower)
         elif self.alpha is not None:
-            nn.init.constant_(self.alpha, SCALE)
+            nn.init.constant_(self.alpha, SCALE * self.slower)
         self.eta = None if self.alpha is None else eta_parameter(eta, units).requires_grad_(learn_eta)
 
     def forward(
@@ -87,6 +90,16 @@ class Network(nn.Module):
     def forward(self, episode: Episode) -> Tensor:
         """What the units of the item say at the last step, (B, n)."""
         return self.activity(episode)[0][-1, :, : episode.target.shape[1]]
+
+    def groups(self, lr: float) -> list[dict[str, Any]]:
+        """What is learned, as torch's optimizers take it: alpha and eta in proportion to where they start."""
+        slower = self.model.slower if isinstance(self.model, Recurrent) else 1.0
+        paces = {"alpha": slower, "eta": 1 / slower}
+        return [
+            {"params": [parameter], "lr": lr * paces.get(name, 1.0)}
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        ]
 
     def plasticity(self) -> dict[str, float]:
         """How plastic the network has become."""

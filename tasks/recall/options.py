@@ -17,7 +17,7 @@ class RecallOptions(Options):
     alpha: Literal["full", "neuron", "shared"] = "full"
     """plasticity coefficients: one a connection, one a unit, or one for all"""
     eta: float = 0.01
-    """plasticity rate, where it starts"""
+    """plasticity rate, where it starts; alpha starts, and learns, as many times larger as this is below 0.01"""
     learn_eta: bool = True
     """no: the rate stays where it starts"""
     extra_units: int = 0

@@ -104,3 +104,21 @@ def test_eta_is_learned_unless_it_is_fixed(learn_eta):
     assert (network.model.eta.grad is not None) == learn_eta
     assert network.model.alpha.grad.abs().max() > 0
     assert math.isclose(network.plasticity()["plasticity/eta"], 0.01, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", ["full", "neuron", "shared"])
+def test_a_slower_trace_starts_as_strong_and_learns_as_fast(alpha):
+    """Red if alpha or its rate does not make up for eta, or the weights' rate changes too."""
+    paper, slow = (_made(alpha=alpha, eta=eta)[0] for eta in (0.01, 0.001))
+    assert_close(slow.model.alpha * slow.model.eta, paper.model.alpha * paper.model.eta)
+    assert_close(slow.model.weight, paper.model.weight, rtol=0, atol=0)
+    assert [group["lr"] for group in paper.groups(0.5)] == [0.5, 0.5, 0.5]
+    rates = {id(group["params"][0]): group["lr"] for group in slow.groups(0.5)}
+    model = slow.model
+    assert [rates[id(p)] for p in (model.weight, model.alpha, model.eta)] == pytest.approx([0.5, 5.0, 0.05])
+
+
+def test_what_is_not_learned_is_in_no_group():
+    """Red if a fixed eta is handed to the optimizer."""
+    network, _ = _made(learn_eta=False)
+    assert len(network.groups(0.5)) == 2
