@@ -25,7 +25,15 @@ from tasks.recall.measures import quality, without_learning
 from tasks.recall.networks import Network
 
 SHOWN = 6  # completions in the figure
-PAPER: dict[str, Any] = {"episodes": 100_000, "batch": 1, "lr": 1e-4, "eval_every": 1000}
+PAPER: dict[str, Any] = {
+    "episodes": 100_000,
+    "gapless": 0,
+    "batch": 1,
+    "lr": 1e-4,
+    "decay": False,
+    "eta": 0.01,
+    "eval_every": 1000,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +42,7 @@ class Config(RecallOptions):
 
     MODULE: ClassVar[str] = "tasks.images"
     PRESETS: ClassVar[Presets] = {
-        "quick": {"size": 16, "lr": 3e-3, "episodes": 2_400, "eval_every": 800},
+        "quick": {"size": 16, "episodes": 16_000, "gapless": 14_400, "eval_every": 1_600},
         "default": {},
         "paper": PAPER,
         "released": {**PAPER, "gap": 2},
@@ -62,13 +70,19 @@ class Config(RecallOptions):
     """steps of a presentation"""
     test_steps: int = 3
     """steps of the test; the last one counts"""
-    episodes: int = 20_000
+    eta: float = 0.001
+    """plasticity rate, where it starts (the paper: 0.01); alpha starts, and learns, in proportion to 0.01 / eta"""
+    episodes: int = 120_000
     """training episodes"""
-    batch: int = 8
+    gapless: int = 112_000
+    """training episodes, the first ones, that leave the gaps out: those cost the most time and teach the least"""
+    batch: int = 16
     """episodes per update (the paper: 1)"""
     lr: float = 1e-3
-    """Adam's rate (the released program: 1e-4)"""
-    eval_every: int = 1_600
+    """Adam's rate, where it starts (the released program: 1e-4)"""
+    decay: bool = True
+    """bring that rate down to 0 over the run, along half a cosine (the paper: no)"""
+    eval_every: int = 4_000
     """training episodes between two evaluations and checkpoints"""
     test_episodes: int = 1_000
     """fresh episodes of the final evaluation; those on the way have at most 100"""
