@@ -134,8 +134,9 @@ def test_a_trained_network_is_tested_on_other_sets_and_masks(folder):
 
 
 @pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("gapless", [0, 400])
 @pytest.mark.parametrize("evaluate_on", ["test", "validation"])
-def test_no_test_picture_is_in_a_training_episode(folder, evaluate_on, monkeypatch):
+def test_no_test_picture_is_in_a_training_episode(folder, evaluate_on, gapless, monkeypatch):
     """The released program drew its test figures from the training pictures. Red if ``exam`` draws from ``train``."""
     pictures = tiny_recall.blurs()
     practised, tested = set(), set()
@@ -146,12 +147,15 @@ def test_no_test_picture_is_in_a_training_episode(folder, evaluate_on, monkeypat
         return {known.get(bytes(p)) for p in items.flatten(0, 1).contiguous().numpy().view("uint8")}
 
     def watched(config, run, trial, facts):
-        def practice(batch, chance):
-            episodes = trial.practice(batch, chance)
-            practised.update(numbers(episodes.items, pictures.train))
-            return episodes
+        def seen(draw):
+            def drawn(batch, chance):
+                episodes = draw(batch, chance)
+                practised.update(numbers(episodes.items, pictures.train))
+                return episodes
 
-        return learn(config, run, trial._replace(practice=practice), facts)
+            return drawn
+
+        return learn(config, run, trial._replace(practice=seen(trial.practice), gapless=seen(trial.gapless)), facts)
 
     def watched_test(network, exam, measure, count, chance):
         part = pictures.test if evaluate_on == "test" else pictures.train
@@ -160,7 +164,7 @@ def test_no_test_picture_is_in_a_training_episode(folder, evaluate_on, monkeypat
 
     monkeypatch.setattr(images, "learn", watched)
     monkeypatch.setattr(images, "test", watched_test)
-    _images(folder, evaluate_on=evaluate_on, episodes=400, batch=50, eval_every=400)
+    _images(folder, evaluate_on=evaluate_on, gapless=gapless, episodes=400, batch=50, eval_every=400)
     if evaluate_on == "test":
         assert (practised, tested) == (set(range(60)), set(range(20)))
     else:
