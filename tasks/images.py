@@ -27,7 +27,7 @@ from tasks.recall.networks import Network
 SHOWN = 6  # completions in the figure
 PAPER: dict[str, Any] = {
     "episodes": 100_000,
-    "gapless": 0,
+    "brief": 0,
     "batch": 1,
     "lr": 1e-4,
     "decay": False,
@@ -42,7 +42,7 @@ class Config(RecallOptions):
 
     MODULE: ClassVar[str] = "tasks.images"
     PRESETS: ClassVar[Presets] = {
-        "quick": {"size": 16, "episodes": 16_000, "gapless": 14_400, "eval_every": 1_600},
+        "quick": {"size": 16, "episodes": 16_000, "brief": 14_400, "eval_every": 1_600},
         "default": {},
         "paper": PAPER,
         "released": {**PAPER, "gap": 2},
@@ -72,10 +72,10 @@ class Config(RecallOptions):
     """steps of the test; the last one counts"""
     eta: float = 0.001
     """plasticity rate, where it starts (the paper: 0.01); alpha starts, and learns, in proportion to 0.01 / eta"""
-    episodes: int = 120_000
+    episodes: int = 102_400
     """training episodes"""
-    gapless: int = 112_000
-    """training episodes, the first ones, that leave the gaps out: those cost the most time and teach the least"""
+    brief: int = 96_000
+    """training episodes, the first ones, with the last gap alone: the others cost the most time and teach the least"""
     batch: int = 16
     """episodes per update (the paper: 1)"""
     lr: float = 1e-3
@@ -120,15 +120,17 @@ def choose(total: int, count: int, batch: int, chance: torch.Generator) -> Tenso
     return chosen
 
 
-def drawing(config: Config, source: Pictures, sums: Tensor, mask: Mask) -> Draw:
+def drawing(config: Config, source: Pictures, sums: Tensor, mask: Mask, brief: bool = False) -> Draw:
     """Episodes of pictures ``sums`` (count, S, S), different ones in each, on the scale of ``source``."""
+
+    schedule = replace(config.schedule, brief=brief)
 
     def draw(batch: int, chance: Chance) -> Episode:
         numbers = choose(len(sums), config.pictures, batch, chance.values)
         items = source.activity(sums[numbers]).flatten(2)  # (B, K, S * S)
         hidden = hide(mask, batch, config.size, chance.values)
         noise = disturb(mask, hidden, chance.values)
-        return episode(config.schedule, items, hidden, config.extra_units, chance, noise)
+        return episode(schedule, items, hidden, config.extra_units, chance, noise)
 
     return draw
 
@@ -155,11 +157,11 @@ def experiment(config: Config, run: Run) -> Outcome:
         held = torch.arange(len(source.train), device=run.device) % 10 == 0  # a set may be sorted by class
         practised, tested = source.train[~held], source.train[held]
     practice, exam = (drawing(config, source, sums, config.mask) for sums in (practised, tested))
-    gapless = drawing(replace(config, gap=0), source, practised, config.mask)
+    brief = drawing(config, source, practised, config.mask, brief=True)
     facts = {"dataset": source.name}
     run.describe(**facts)
 
-    trial = Trial(config.size**2, practice, gapless, exam, in_short, lambda episodes, answer: {})
+    trial = Trial(config.size**2, practice, brief, exam, in_short, lambda episodes, answer: {})
     network, progress = learn(config, run, trial, facts)
     draw_figures(run, network, config, exam, source.name, progress.episodes)
 

@@ -74,11 +74,11 @@ class Config(RecallOptions):
         return Schedule(self.patterns, self.cycles, self.presentation, self.gap, self.test_steps)
 
 
-def draw(config: Config, batch: int, chance: Chance) -> Episode:
+def draw(config: Config, schedule: Schedule, batch: int, chance: Chance) -> Episode:
     """B episodes of new patterns."""
     patterns = 2.0 * some_half((batch, config.patterns, config.bits), chance.values) - 1
     hidden = some_half((batch, config.bits), chance.values)
-    return episode(config.schedule, patterns, hidden, config.extra_units, chance)
+    return episode(schedule, patterns, hidden, config.extra_units, chance)
 
 
 def error_rate(episodes: Episode, answer: Tensor) -> dict[str, Tensor]:
@@ -102,7 +102,7 @@ def _wrong(episodes: Episode, answer: Tensor) -> Tensor:
 
 def draw_figures(run: Run, network: Network, config: Config, at: int) -> None:
     """An episode, what was learned, and how."""
-    once = draw(config, 1, Chance.of(config.seed, "figure", run.device))
+    once = draw(config, config.schedule, 1, Chance.of(config.seed, "figure", run.device))
     with torch.no_grad():
         activity = network.activity(once)[0][:, 0, : config.bits]
     error = error_rate(once, activity[-1:])["error_rate"].item()
@@ -119,9 +119,9 @@ def experiment(config: Config, run: Run) -> Outcome:
     """Train on patterns, report on others."""
     trial = Trial(
         config.bits,
-        partial(draw, config),
-        partial(draw, replace(config, gap=0)),
-        partial(draw, config),
+        partial(draw, config, config.schedule),
+        partial(draw, config, replace(config.schedule, brief=True)),
+        partial(draw, config, config.schedule),
         measure,
         error_rate,
     )

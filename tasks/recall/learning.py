@@ -27,8 +27,8 @@ class Trial(NamedTuple):
     """numbers in an item"""
     practice: Draw
     """that many training episodes"""
-    gapless: Draw
-    """the same without gaps, for the first --gapless episodes"""
+    brief: Draw
+    """the same with the last gap alone, for the first --brief episodes"""
     exam: Draw
     """that many test episodes"""
     measure: Measure
@@ -53,7 +53,7 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
     chance = Chance.of(config.seed, "episodes", run.device)
 
     def step() -> dict[str, Tensor]:
-        practice = trial.gapless if rate.last_epoch * config.batch < config.gapless else trial.practice
+        practice = trial.brief if rate.last_epoch * config.batch < config.brief else trial.practice
         episodes = practice(config.batch, chance)
         answer = network(episodes)
         loss = squared_error(episodes, answer).mean()

@@ -38,8 +38,8 @@ class RecallOptions(Options):
     """training episodes"""
     batch: int = 1
     """episodes per update"""
-    gapless: int = 0
-    """training episodes, the first ones, that leave the gaps out: those cost the most time and teach the least"""
+    brief: int = 0
+    """training episodes, the first ones, with the last gap alone: the others cost the most time and teach the least"""
     lr: float = 1e-3
     """Adam's rate"""
     decay: bool = False
@@ -56,7 +56,7 @@ class RecallOptions(Options):
         for name in ("cycles", "presentation", "test_steps", "episodes", "batch", "eval_every"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
-        for name in ("gap", "extra_units", "gapless"):
+        for name in ("gap", "extra_units", "brief"):
             value = getattr(self, name)
             require(value >= 0, f"--{name.replace('_', '-')}: expected 0 or more, got {value}")
         for at in self.milestones:

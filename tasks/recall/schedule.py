@@ -16,13 +16,17 @@ from plastic.experiment import generator
 
 @dataclass(frozen=True)
 class Schedule:
-    """``cycles`` times every item, for ``presentation`` steps and then ``gap`` steps of nothing; then the test."""
+    """``cycles`` times every item, for ``presentation`` steps and then ``gap`` steps of nothing; then the test.
+
+    ``brief``: nothing comes between presentations, and the gap only before the test.
+    """
 
     items: int
     cycles: int
     presentation: int
     gap: int
     test: int
+    brief: bool = False
 
     @property
     def shows(self) -> int:
@@ -30,13 +34,19 @@ class Schedule:
         return self.cycles * self.items
 
     @property
+    def gaps(self) -> list[int]:
+        """Steps of nothing after each presentation; those after the last one come before the test."""
+        return [0 if self.brief else self.gap] * (self.shows - 1) + [self.gap]
+
+    @property
     def steps(self) -> int:
-        """T. The gap after the last presentation comes before the test."""
-        return self.shows * (self.presentation + self.gap) + self.test
+        """T."""
+        return len(self.presenting())
 
     def presenting(self) -> list[bool]:
         """For each of the T steps, whether an item is shown whole."""
-        return ([True] * self.presentation + [False] * self.gap) * self.shows + [False] * self.test
+        shows = ([True] * self.presentation + [False] * gap for gap in self.gaps)
+        return [*chain.from_iterable(shows), *[False] * self.test]
 
 
 class Chance(NamedTuple):
@@ -113,7 +123,8 @@ def episode(
     clamp[test, :, :elements] = ~hidden
     clamp[..., -1] = True
 
-    shown = (schedule.presentation * [item] + schedule.gap * [gap] for item in orders(schedule, chance.order))
+    turns = zip(orders(schedule, chance.order), schedule.gaps, strict=True)
+    shown = (schedule.presentation * [item] + steps * [gap] for item, steps in turns)
     order = [*chain.from_iterable(shown), *schedule.test * [test]]
     held = [extra_units == 0 and row < count for row in order]
     return Episode(input, clamp, order, held, target, hidden, items)

@@ -134,9 +134,9 @@ def test_a_trained_network_is_tested_on_other_sets_and_masks(folder):
 
 
 @pytest.mark.usefixtures("no_figures")
-@pytest.mark.parametrize("gapless", [0, 400])
+@pytest.mark.parametrize("brief", [0, 400])
 @pytest.mark.parametrize("evaluate_on", ["test", "validation"])
-def test_no_test_picture_is_in_a_training_episode(folder, evaluate_on, gapless, monkeypatch):
+def test_no_test_picture_is_in_a_training_episode(folder, evaluate_on, brief, monkeypatch):
     """The released program drew its test figures from the training pictures. Red if ``exam`` draws from ``train``."""
     pictures = tiny_recall.blurs()
     practised, tested = set(), set()
@@ -155,7 +155,7 @@ def test_no_test_picture_is_in_a_training_episode(folder, evaluate_on, gapless, 
 
             return drawn
 
-        return learn(config, run, trial._replace(practice=seen(trial.practice), gapless=seen(trial.gapless)), facts)
+        return learn(config, run, trial._replace(practice=seen(trial.practice), brief=seen(trial.brief)), facts)
 
     def watched_test(network, exam, measure, count, chance):
         part = pictures.test if evaluate_on == "test" else pictures.train
@@ -164,7 +164,7 @@ def test_no_test_picture_is_in_a_training_episode(folder, evaluate_on, gapless, 
 
     monkeypatch.setattr(images, "learn", watched)
     monkeypatch.setattr(images, "test", watched_test)
-    _images(folder, evaluate_on=evaluate_on, gapless=gapless, episodes=400, batch=50, eval_every=400)
+    _images(folder, evaluate_on=evaluate_on, brief=brief, episodes=400, batch=50, eval_every=400)
     if evaluate_on == "test":
         assert (practised, tested) == (set(range(60)), set(range(20)))
     else:

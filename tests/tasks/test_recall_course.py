@@ -41,15 +41,15 @@ def test_the_rate_comes_down_along_a_cosine(folder, decay, monkeypatch):
     assert_close(torch.tensor(seen), 0.01 * torch.tensor(down))
 
 
-def test_the_first_episodes_leave_the_gaps_out(folder, monkeypatch):
-    """Red if --gapless counts updates, or the gaps never come."""
+def test_the_first_episodes_have_the_last_gap_alone(folder, monkeypatch):
+    """Red if --brief counts updates, or the gaps never come."""
     seen = _steps_of_updates(monkeypatch)
-    patterns.main(patterns.Config(**PATTERNS, out=folder, gapless=8))
-    assert seen == [8, 8, 8, 8, 10, 10]
+    patterns.main(patterns.Config(**PATTERNS, out=folder, brief=8))
+    assert seen == [9, 9, 9, 9, 10, 10]
 
 
 def test_a_test_has_its_gaps_whatever_the_training_had(folder, monkeypatch):
-    """Red if --gapless reaches the test."""
+    """Red if --brief reaches the test."""
     seen, measure = set(), patterns.measure
 
     def watched(episodes, answer):
@@ -57,5 +57,5 @@ def test_a_test_has_its_gaps_whatever_the_training_had(folder, monkeypatch):
         return measure(episodes, answer)
 
     monkeypatch.setattr(patterns, "measure", watched)
-    patterns.main(patterns.Config(**PATTERNS, out=folder, gapless=12))
+    patterns.main(patterns.Config(**PATTERNS, out=folder, brief=12))
     assert seen == {10}

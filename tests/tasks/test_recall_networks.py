@@ -19,7 +19,7 @@ def _made(**given):
     config = Config(**{**SMALL, **given})
     torch.manual_seed(0)
     network = build(config, config.bits)
-    return network, draw(config, 3, Chance.of(1, "episodes"))
+    return network, draw(config, config.schedule, 3, Chance.of(1, "episodes"))
 
 
 MODELS = [

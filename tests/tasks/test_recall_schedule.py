@@ -19,6 +19,7 @@ PUBLISHED = {
     "patterns, released": (Schedule(5, 2, 6, 4, 6), 106),
     "50 bits": (Schedule(2, 1, 3, 1, 3), 11),
     "images, released": (Schedule(3, 3, 20, 2, 3), 201),
+    "images, brief": (Schedule(3, 3, 20, 2, 3, brief=True), 185),
 }
 
 
