@@ -62,6 +62,13 @@ def positions(places: tuple[int, ...], device: torch.device) -> Tensor:
     return index
 
 
+def runs(places: Sequence[int]) -> list[tuple[slice, slice]]:
+    """``places`` as slices that follow one another, and the slices of places that these hold."""
+    starts = [i for i in range(len(places)) if i == 0 or places[i] != places[i - 1] + 1]
+    ends = [*starts, len(places)][1:]
+    return [(slice(a, b), slice(places[a], places[a] + b - a)) for a, b in zip(starts, ends, strict=True)]
+
+
 def pick(values: Tensor, places: Sequence[int]) -> Tensor:
     """values[places], without a list of indices that a device would have to wait for."""
     if all(b == a + 1 for a, b in pairwise(places)):
@@ -69,15 +76,44 @@ def pick(values: Tensor, places: Sequence[int]) -> Tensor:
     return torch.stack([values[place] for place in places])
 
 
-def through(rows: Tensor, matrix: Tensor) -> Tensor:
-    """rows (S, R, B, N) @ matrix (R, N, N)."""
-    flat = rows.transpose(0, 1).flatten(1, 2) @ matrix
-    return flat.view(len(matrix), *rows.shape[:1], *rows.shape[2:]).transpose(0, 1)
+def room(like: Tensor, *shape: int) -> Tensor:
+    """Memory for what a product writes, (..., N): each row begins on a cache line of 64 bytes. Where N is odd the
+    product is then half as fast again."""
+    units, line = shape[-1], max(1, 64 // like.element_size())
+    return like.new_empty(*shape[:-1], -(-units // line) * line)[..., :units]
+
+
+def rows_room(like: Tensor, rows: int, replicas: int, *shape: int) -> Tensor:
+    """The same for (S, R, B, N), where the rows of a replica lie together."""
+    return room(like, replicas, rows, *shape).transpose(0, 1)
+
+
+def flat(rows: Tensor) -> Tensor:
+    """(S, R, B, N) -> (R, S * B, N)"""
+    return rows.transpose(0, 1).flatten(1, 2)
+
+
+def through(rows: Tensor, matrix: Tensor, out: Tensor | None = None) -> Tensor:
+    """rows (S, R, B, N) @ matrix (R, N, N); ``out`` is some of a ``rows_room``."""
+    out = rows_room(rows, *rows.shape) if out is None else out
+    torch.bmm(flat(rows), matrix, out=out.transpose(0, 1).view(len(matrix), -1, rows.shape[-1]))
+    return out
 
 
 def ask(row: Tensor, traces: Tensor) -> Tensor:
     """row (R, B, N) @ traces (R, B, N, N)."""
     return (row.unsqueeze(-2) @ traces).squeeze(-2)
+
+
+def kept(x: Tensors, sheet: Schedule) -> list[int]:
+    """How many rows forward keeps for backward: for each segment its products with alpha, where that is a matrix, and
+    the answers of the dense trace."""
+    assert x.alpha is not None
+    sizes = []
+    for index, segment in enumerate(sheet.segments):
+        answers = sum(phase.free and phase.pre is not None for phase in segment.phases)
+        sizes += [segment.products if x.alpha.shape[-2] > 1 else 0, answers if index or x.trace is not None else 0]
+    return sizes
 
 
 def acts_of(x: Tensors, sheet: Schedule) -> Tensor:
