@@ -28,6 +28,7 @@ from plastic.kernels.terms import (
     phase_vectors,
     pick,
     positions,
+    room,
     rows_room,
     scaled,
     through,
@@ -51,8 +52,8 @@ def chunks(x: Tensors, sheet: Schedule) -> list[slice]:
     """The episodes that one sweep takes: all, or as many as keep their dense traces in the cache."""
     replicas, batch, units = x.input.shape[1:]
     dense = len(sheet.segments) > 1 or x.trace is not None
-    room = CACHED.get(x.input.device.type)
-    each = max(1, room // max(1, replicas * units**2 * x.input.element_size())) if dense and room else batch
+    cached = CACHED.get(x.input.device.type)
+    each = max(1, cached // max(1, replicas * units**2 * x.input.element_size())) if dense and cached else batch
     return [slice(first, first + each) for first in range(0, max(batch, 1), max(each, 1))]
 
 
@@ -114,15 +115,16 @@ class _Forward:
 
     def run(self) -> tuple[Tensor, Tensor, Tensor]:
         x, shape = self.x, self.x.input.shape
-        base, room = x.trace, x.input.new_empty(*shape[1:], shape[-1])
-        spare = None
+        base, spare, folded = x.trace, None, None
         for index, segment in enumerate(self.sheet.segments):
             self.products, answers = self.parts[2 * index : 2 * index + 2]
             self.answers = iter(answers)
             terms = self._live(segment, base, spare)
-            base = fold_(base, terms.u, terms.v, terms.faded, room)
-            if spare is None and len(self.sheet.segments) > 1:
-                spare = torch.empty_like(room)
+            if index == len(self.sheet.segments) - 1:
+                folded = x.input.new_empty(*shape[1:], shape[-1])
+            elif folded is None:
+                folded, spare = (room(x.input, *shape[1:], shape[-1]) for _ in range(2))
+            base = fold_(base, terms.u, terms.v, terms.faded, folded)
         assert base is not None
         return self.acts.index_select(0, positions(self.sheet.posts, self.acts.device)), base, self.kept
 
@@ -158,8 +160,7 @@ class _Forward:
         if len(u) and x.alpha.shape[-2] == 1:
             plastic = ((u * pre).sum(-1, keepdim=True) * v).sum(0)
         elif len(u):
-            if phase.fresh:
-                through(pick(u, phase.fresh) * pre, x.alpha, pick(self.products, phase.numbers))
+            through(pick(u, phase.fresh) * pre, x.alpha, pick(self.products, phase.numbers))
             plastic = (pick(self.products, phase.products) * v).sum(0)
         if asked is not None:
             dense = next(self.answers).copy_(ask(pre, asked))

@@ -43,8 +43,8 @@ class Sums:
     def product(self, name: str, rows: Tensor, columns: Tensor) -> None:
         """Add rowsᵀ @ columns of (S, R, B, N) each to the gradient of ``name``."""
         lists = self.waiting[name]
-        for values, value in zip(lists, (flat(rows), flat(columns)), strict=True):
-            values.append(value)
+        for values, value in zip(lists, (rows, columns), strict=True):
+            values.append(flat(value))
         if sum(v.shape[1] for v in lists[0]) >= ROWS:
             self._add(name)
 
@@ -179,7 +179,7 @@ class Backward:
 
     def _buffer(self) -> Tensor:
         shape = self.x.input.shape
-        return self.spare.pop() if self.spare else self.x.input.new_empty(*shape[1:], shape[-1])
+        return self.spare.pop() if self.spare else room(self.x.input, *shape[1:], shape[-1])
 
     def _segment(self, index: int, base: Tensor | None) -> None:
         """A segment in reverse: the fold that ended it, its phases, and the dense trace that it began with."""
@@ -312,8 +312,6 @@ class Backward:
         for terms, products in runs(phase.products):
             g.products[products].addcmul_(g_drive, v[terms])
         g.v[: phase.terms].addcmul_(g_drive, pick(life.products, phase.products))
-        if not phase.fresh:
-            return torch.zeros_like(pre)
         u, g_products = pick(life.u, phase.fresh), pick(g.products, phase.numbers)
         self.sums.product("alpha", u * pre, g_products)
         back = through(g_products, x.alpha.mT)

@@ -13,6 +13,9 @@ from torch import Tensor
 from plastic.kernels.common import Plan, Tensors, later_retains, repeated, signal, vectors
 from plastic.kernels.schedule import Phase, Schedule
 
+LINE = 64  # bytes of a cache line
+WIDE = 256  # units from which a product gains more by rows that begin on cache lines than a copy costs
+
 
 class Terms:
     """The factored trace of one segment on its way through the phases."""
@@ -45,14 +48,22 @@ def phase_vectors(x: Tensors, plan: Plan, phase: Phase, posts: Tensor) -> tuple[
 def fold_(trace: Tensor | None, u: Tensor, v: Tensor, faded: Tensor | None, out: Tensor) -> Tensor:
     """trace * faded + uᵀ v, (R, B, N, N), written into ``out``."""
     rows, columns = u.permute(1, 2, 3, 0).flatten(0, 1), v.permute(1, 2, 0, 3).flatten(0, 1)
-    if trace is None:
-        torch.bmm(rows, columns, out=out.flatten(0, 1))
+    traces = out.flatten(0, 1)
+    if trace is not None:
+        if faded is None:
+            out.copy_(trace)
+        else:
+            torch.mul(trace, faded.unsqueeze(-2), out=out)
+    if out.device.type != "cpu" or out.shape[-1] < WIDE or out.stride(-2) * out.element_size() % LINE == 0:
+        traces.baddbmm_(rows, columns, beta=0 if trace is None else 1)
         return out
-    if faded is None:
-        out.copy_(trace)
-    else:
-        torch.mul(trace, faded.unsqueeze(-2), out=out)
-    out.flatten(0, 1).baddbmm_(rows, columns)
+    place = room(out, 1, *out.shape[-2:])  # the product where its rows begin on cache lines, then a copy
+    for episode, target in enumerate(traces):
+        torch.bmm(rows[episode : episode + 1], columns[episode : episode + 1], out=place)
+        if trace is None:
+            target.copy_(place[0])
+        else:
+            target += place[0]
     return out
 
 
@@ -77,9 +88,9 @@ def pick(values: Tensor, places: Sequence[int]) -> Tensor:
 
 
 def room(like: Tensor, *shape: int) -> Tensor:
-    """Memory for what a product writes, (..., N): each row begins on a cache line of 64 bytes. Where N is odd the
+    """Memory for what a product writes, (..., N): each row begins on a cache line. Where N is odd the
     product is then half as fast again."""
-    units, line = shape[-1], max(1, 64 // like.element_size())
+    units, line = shape[-1], max(1, LINE // like.element_size())
     return like.new_empty(*shape[:-1], -(-units // line) * line)[..., :units]
 
 

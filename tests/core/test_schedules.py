@@ -234,7 +234,7 @@ def test_patterns_shown_again(rule, carried, costs, outcome):
     """Red when: the gradient of a product that is needed again is that of one need alone, or a product is handed on
     before all that need it have been met."""
     order, held = full_size(show=3, gap=2, test=2, patterns=2, cycles=3)
-    case = {"rows": 4, "held": [True, True, False, False], "order": order, "masked": True, "rule": rule}
+    case = {"rows": 4, "held": [True, True, False, False], "order": [*order], "masked": True, "rule": rule}
     assert held == tuple(case["held"][row] for row in order)
     case |= {"alpha": "full", "B": 2, "carried": carried, "per_unit": True, "costs": costs, "one_by_one": False}
     leaves, clamp = tensors(case | {"seed": 3})
