@@ -25,12 +25,12 @@ from plastic.kernels.terms import (
     through,
 )
 
-ROWS = 512  # rows gathered before one product adds them to the gradient of a matrix
+ROWS = 128  # rows gathered before one product adds them to the gradient of a matrix
 
 
 class Sums:
-    """The gradients of the parameters, where every episode and step adds its part. Products with a matrix as large as
-    alpha wait until there are many."""
+    """The gradients of the parameters, where every episode and step adds its part. Few rows of a product that is added
+    to a matrix as large as alpha wait until there are many."""
 
     def __init__(self, x: Tensors) -> None:
         assert x.alpha is not None
@@ -42,10 +42,13 @@ class Sums:
 
     def product(self, name: str, rows: Tensor, columns: Tensor) -> None:
         """Add rowsᵀ @ columns of (S, R, B, N) each to the gradient of ``name``."""
-        lists = self.waiting[name]
-        for values, value in zip(lists, (rows, columns), strict=True):
-            values.append(flat(value))
-        if sum(v.shape[1] for v in lists[0]) >= ROWS:
+        rows, columns = flat(rows), flat(columns)
+        if rows.shape[1] >= ROWS:
+            getattr(self, name).baddbmm_(rows.mT, columns)
+            return
+        for values, value in zip(self.waiting[name], (rows, columns), strict=True):
+            values.append(value)
+        if sum(v.shape[1] for v in self.waiting[name][0]) >= ROWS:
             self._add(name)
 
     def scale(self, values: Tensor) -> None:
