@@ -30,6 +30,7 @@ from plastic.experiment.machine import describe_device, describe_machine, pick_d
 from plastic.experiment.run import write_json
 from plastic.kernels.factored import FOLD
 from plastic.kernels.schedule import schedule
+from plastic.kernels.terms import room
 
 TOLERANCE = 1e-4  # relative, on the loss and every gradient
 
@@ -160,7 +161,7 @@ def floor_seconds(task: Task, batch: int, device: torch.device) -> dict[str, flo
     order, clamped = task.steps()
     segments = schedule(tuple(order), tuple(clamped), True, FOLD).segments
     free = [[phase for phase in segment.phases if phase.free] for segment in segments]
-    products = sum(phase.terms + 1 for phases in free for phase in phases)  # with alpha, and one with weight
+    products = sum(len(phase.fresh) + 1 for phases in free for phase in phases)  # with alpha, one with weight
     folds = sum(len(segment.slots) for segment in segments)  # outer products: there, and thrice on the way back
     passes = 2 * sum(len(phases) for phases in free[1:]) + 10 * (len(segments) - 1) + 1  # over N x N numbers
     flop, moved = 2.0 * N * N * (3 * products + 4 * folds), 4.0 * N * N * passes
@@ -175,11 +176,11 @@ def floor_seconds(task: Task, batch: int, device: torch.device) -> dict[str, flo
 
 
 def rates(units: int, rows: int, device: torch.device) -> tuple[float, float]:
-    """Operations a second of a product (rows, N) @ (N, N), and bytes a second of a copy, read and written."""
+    """Operations a second of a product (rows, N) @ (N, N) into aligned rows; bytes a second of a copy, both ways."""
     matrix, left = torch.randn(units, units, device=device), torch.randn(rows, units, device=device)
     traces = torch.randn(8, units, units, device=device)
-    room, result = torch.empty_like(traces), torch.empty_like(left)
-    works = {"product": lambda: torch.mm(left, matrix, out=result), "copy": lambda: room.copy_(traces)}
+    copy, result = torch.empty_like(traces), room(left, *left.shape)
+    works = {"product": lambda: torch.mm(left, matrix, out=result), "copy": lambda: copy.copy_(traces)}
     seconds = {name: min(times) for name, times in alternate(works, 10).items()}
     return 2.0 * rows * units**2 / seconds["product"], 8.0 * traces.numel() / seconds["copy"]
 

@@ -19,7 +19,20 @@ from torch import Tensor
 from plastic.kernels.common import NONLINEARITIES, Plan, Tensors
 from plastic.kernels.reverse import Backward, Sums
 from plastic.kernels.schedule import Costs, Phase, Schedule, Segment, schedule
-from plastic.kernels.terms import Terms, acts_of, ask, fold_, phase_vectors, pick, positions, scaled, through
+from plastic.kernels.terms import (
+    Terms,
+    acts_of,
+    ask,
+    fold_,
+    kept,
+    phase_vectors,
+    pick,
+    positions,
+    room,
+    rows_room,
+    scaled,
+    through,
+)
 
 FOLD = Costs(fold=110, dense=5)  # measured with N = 1001 on one core; both sides grow with N²
 CACHED = {"cpu": 32 << 20}  # bytes of dense traces that one sweep takes along; other devices take every episode at once
@@ -39,8 +52,8 @@ def chunks(x: Tensors, sheet: Schedule) -> list[slice]:
     """The episodes that one sweep takes: all, or as many as keep their dense traces in the cache."""
     replicas, batch, units = x.input.shape[1:]
     dense = len(sheet.segments) > 1 or x.trace is not None
-    room = CACHED.get(x.input.device.type)
-    each = max(1, room // max(1, replicas * units**2 * x.input.element_size())) if dense and room else batch
+    cached = CACHED.get(x.input.device.type)
+    each = max(1, cached // max(1, replicas * units**2 * x.input.element_size())) if dense and cached else batch
     return [slice(first, first + each) for first in range(0, max(batch, 1), max(each, 1))]
 
 
@@ -81,10 +94,10 @@ def backward(
         input=torch.cat(inputs, 2),
         clamp=None,
         hidden=None if x.hidden is None else torch.cat(hiddens, 1),
-        weight=sums.weight,
+        weight=sums.weight.contiguous(),
         trace=None if x.trace is None else torch.cat(traces, 1),
         eligibility=None,
-        alpha=sums.alpha,
+        alpha=sums.alpha.contiguous(),
         eta=sums.eta,
         m_weight=sums.m_weight,
         m_bias=sums.m_bias,
@@ -96,20 +109,24 @@ class _Forward:
         self.x, self.plan, self.sheet = x, plan, sheet
         self.f = NONLINEARITIES[plan.nonlinearity][0]
         self.acts = acts_of(x, sheet)
-        self.products: list[Tensor] = []
+        sizes = kept(x, sheet)
+        self.kept = rows_room(x.input, sum(sizes), *x.input.shape[1:])
+        self.parts = self.kept.split(sizes)
 
     def run(self) -> tuple[Tensor, Tensor, Tensor]:
         x, shape = self.x, self.x.input.shape
-        base, room = x.trace, x.input.new_empty(*shape[1:], shape[-1])
-        spare = None
-        for segment in self.sheet.segments:
+        base, spare, folded = x.trace, None, None
+        for index, segment in enumerate(self.sheet.segments):
+            self.products, answers = self.parts[2 * index : 2 * index + 2]
+            self.answers = iter(answers)
             terms = self._live(segment, base, spare)
-            base = fold_(base, terms.u, terms.v, terms.faded, room)
-            if spare is None and len(self.sheet.segments) > 1:
-                spare = torch.empty_like(room)
+            if index == len(self.sheet.segments) - 1:
+                folded = x.input.new_empty(*shape[1:], shape[-1])
+            elif folded is None:
+                folded, spare = (room(x.input, *shape[1:], shape[-1]) for _ in range(2))
+            base = fold_(base, terms.u, terms.v, terms.faded, folded)
         assert base is not None
-        products = torch.cat(self.products) if self.products else x.input.new_empty(0, *shape[1:])
-        return self.acts.index_select(0, positions(self.sheet.posts, self.acts.device)), base, products
+        return self.acts.index_select(0, positions(self.sheet.posts, self.acts.device)), base, self.kept
 
     def _live(self, segment: Segment, base: Tensor | None, spare: Tensor | None) -> Terms:
         x, terms = self.x, Terms(self.x.input.new_empty(len(segment.slots), *self.x.input.shape[1:]))
@@ -130,23 +147,23 @@ class _Forward:
     def _answer(self, phase: Phase, terms: Terms, asked: Tensor | None) -> Tensor:
         x, drive = self.x, self.x.input[phase.row]
         if phase.pre is not None:
-            drive = drive + self._response(self.acts[phase.pre], terms.u[: phase.terms], terms, asked)
+            drive = drive + self._response(phase, terms, asked)
         post = self.f(drive)
         return post if x.clamp is None else torch.where(x.clamp[phase.row], x.input[phase.row], post)
 
-    def _response(self, pre: Tensor, u: Tensor, terms: Terms, asked: Tensor | None) -> Tensor:
-        x, v = self.x, terms.v[: len(u)]
+    def _response(self, phase: Phase, terms: Terms, asked: Tensor | None) -> Tensor:
+        assert phase.pre is not None
+        x, pre = self.x, self.acts[phase.pre]
+        u, v = terms.u[: phase.terms], terms.v[: phase.terms]
         assert x.alpha is not None
         plastic = None
         if len(u) and x.alpha.shape[-2] == 1:
             plastic = ((u * pre).sum(-1, keepdim=True) * v).sum(0)
         elif len(u):
-            product = through(u * pre, x.alpha)
-            self.products.append(product)
-            plastic = (product * v).sum(0)
+            through(pick(u, phase.fresh) * pre, x.alpha, pick(self.products, phase.numbers))
+            plastic = (pick(self.products, phase.products) * v).sum(0)
         if asked is not None:
-            dense = ask(pre, asked)
-            self.products.append(dense.unsqueeze(0))
+            dense = next(self.answers).copy_(ask(pre, asked))
             dense = dense if terms.faded is None else dense * terms.faded
             plastic = dense if plastic is None else plastic + dense
         if plastic is None:

@@ -8,28 +8,47 @@ from torch import Tensor
 
 from plastic.kernels.common import NONLINEARITIES, Plan, Tensors
 from plastic.kernels.schedule import Phase, Schedule, Segment
-from plastic.kernels.terms import Terms, acts_of, ask, fold_, phase_vectors, pick, positions, scaled, through
+from plastic.kernels.terms import (
+    Terms,
+    acts_of,
+    ask,
+    flat,
+    fold_,
+    kept,
+    phase_vectors,
+    pick,
+    positions,
+    room,
+    rows_room,
+    runs,
+    scaled,
+    through,
+)
 
-ROWS = 512  # rows gathered before one product adds them to the gradient of a matrix
+ROWS = 128  # rows gathered before one product adds them to the gradient of a matrix
 
 
 class Sums:
-    """The gradients of the parameters, where every episode and step adds its part. Products with a matrix as large as
-    alpha wait until there are many."""
+    """The gradients of the parameters, where every episode and step adds its part. Few rows of a product that is added
+    to a matrix as large as alpha wait until there are many."""
 
     def __init__(self, x: Tensors) -> None:
         assert x.alpha is not None
         assert x.eta is not None
-        self.weight, self.alpha, self.eta = (torch.zeros_like(v) for v in (x.weight, x.alpha, x.eta))
+        self.weight, self.alpha = (room(v, *v.shape).zero_() for v in (x.weight, x.alpha))
+        self.eta = torch.zeros_like(x.eta)
         self.m_weight, self.m_bias = (None if v is None else torch.zeros_like(v) for v in (x.m_weight, x.m_bias))
         self.waiting: dict[str, tuple[list[Tensor], list[Tensor]]] = {"weight": ([], []), "alpha": ([], [])}
 
     def product(self, name: str, rows: Tensor, columns: Tensor) -> None:
         """Add rowsᵀ @ columns of (S, R, B, N) each to the gradient of ``name``."""
-        lists = self.waiting[name]
-        for values, value in zip(lists, (rows, columns), strict=True):
-            values.append(value.transpose(0, 1).flatten(1, 2))
-        if sum(v.shape[1] for v in lists[0]) >= ROWS:
+        rows, columns = flat(rows), flat(columns)
+        if rows.shape[1] >= ROWS:
+            getattr(self, name).baddbmm_(rows.mT, columns)
+            return
+        for values, value in zip(self.waiting[name], (rows, columns), strict=True):
+            values.append(value)
+        if sum(v.shape[1] for v in self.waiting[name][0]) >= ROWS:
             self._add(name)
 
     def scale(self, values: Tensor) -> None:
@@ -64,12 +83,17 @@ class _Gradients:
     u: Tensor
     v: Tensor
     faded: Tensor | None
+    products: Tensor
 
 
 class _Life:
-    """A segment as backward meets it: the vectors of each phase with their graph, the terms before each phase."""
+    """A segment as backward meets it: the vectors of each phase with their graph, the terms before each phase, and
+    what forward has kept."""
 
-    def __init__(self, x: Tensors, plan: Plan, segment: Segment, acts: Tensor) -> None:
+    def __init__(
+        self, x: Tensors, plan: Plan, segment: Segment, acts: Tensor, products: Tensor, answers: Tensor
+    ) -> None:
+        self.products, self.answers = products, [*answers]
         terms = Terms(pick(acts, segment.slots))
         self.before: list[tuple[Tensor, Tensor | None]] = []
         self.vectors: list[_Graph | None] = []
@@ -100,7 +124,7 @@ class Backward:
         for t, (slot, held) in enumerate(zip(sheet.posts, plan.clamped, strict=True)):
             if not held:
                 self.acts[slot] = posts[t]
-        self.products, self.asked = products, len(products)
+        self.kept = products.split(kept(x, sheet))
         self.g_input = torch.zeros_like(x.input)
         self.g_trace: Tensor | None = None
         self.spare: list[Tensor] = []
@@ -124,7 +148,7 @@ class Backward:
     def _visit(self, base: Tensor | None, start: int, stop: int) -> None:
         """Sweep back over the segments [start, stop), given the dense trace before the first of them."""
         if stop - start == 1:
-            self._segment(self.sheet.segments[start], base)
+            self._segment(start, base)
             return
         middle = (start + stop) // 2
         half = self._rebuild(base, start, middle)
@@ -158,11 +182,12 @@ class Backward:
 
     def _buffer(self) -> Tensor:
         shape = self.x.input.shape
-        return self.spare.pop() if self.spare else self.x.input.new_empty(*shape[1:], shape[-1])
+        return self.spare.pop() if self.spare else room(self.x.input, *shape[1:], shape[-1])
 
-    def _segment(self, segment: Segment, base: Tensor | None) -> None:
+    def _segment(self, index: int, base: Tensor | None) -> None:
         """A segment in reverse: the fold that ended it, its phases, and the dense trace that it began with."""
-        life = _Life(self.x, self.plan, segment, self.acts)
+        segment = self.sheet.segments[index]
+        life = _Life(self.x, self.plan, segment, self.acts, *self.kept[2 * index : 2 * index + 2])
         g = self._through_fold(life, base)
         asked = scaled(self.x, base, None if base is None else self._buffer())
         answers: list[tuple[Tensor, Tensor]] = []  # pre and the gradient of each answer of the dense trace
@@ -185,7 +210,8 @@ class Backward:
             self._through_dense(base, answers, asked)
 
     def _through_fold(self, life: _Life, base: Tensor | None) -> _Gradients:
-        g = _Gradients(torch.zeros_like(life.u), torch.zeros_like(life.v), None)
+        products = rows_room(life.u, *life.products.shape).zero_()
+        g = _Gradients(torch.zeros_like(life.u), torch.zeros_like(life.v), None, products)
         if base is not None:
             g.faded = torch.zeros_like(self.x.input[0])
         if self.g_trace is None:
@@ -261,7 +287,7 @@ class Backward:
         whole = x.alpha.shape[-2] > 1
         g_plastic = g_drive if whole else g_drive * x.alpha
         if asked is not None:
-            product = self._product(1)[0]
+            product = life.answers.pop()
             g_dense = g_plastic if faded is None else g_plastic * faded
             g_pre = g_pre + ask(g_dense, asked.mT)
             assert g.faded is not None
@@ -269,26 +295,32 @@ class Backward:
             answers.append((pre, g_dense))
             if not whole:
                 self.sums.scale(g_drive * (product if faded is None else product * faded))
-        if phase.terms:
+        if phase.terms and whole:
+            g_pre = g_pre + self._through_products(phase, life, v, g_drive, g)
+        elif phase.terms:
             u, g_u, g_v = life.u[: phase.terms], g.u[: phase.terms], g.v[: phase.terms]
-            if whole:
-                g_product = g_plastic * v
-                self.sums.product("alpha", u * pre, g_product)
-                back = through(g_product, x.alpha.mT)
-                g_v += g_plastic * self._product(phase.terms)
-            else:
-                match = (u * pre).sum(-1, keepdim=True)
-                self.sums.scale(g_drive * (match * v).sum(0))
-                back = (g_plastic * v).sum(-1, keepdim=True)
-                g_v += g_plastic * match
+            match = (u * pre).sum(-1, keepdim=True)
+            self.sums.scale(g_drive * (match * v).sum(0))
+            back = (g_plastic * v).sum(-1, keepdim=True)
+            g_v += g_plastic * match
             g_pre = g_pre + (back * u).sum(0)
             g_u += back * pre
         g.u[phase.steps[0].pre] += g_pre
 
-    def _product(self, rows: int) -> Tensor:
-        """The last products of the forward sweep that have not been asked for yet."""
-        self.asked -= rows
-        return self.products[self.asked : self.asked + rows]
+    def _through_products(self, phase: Phase, life: _Life, v: Tensor, g_drive: Tensor, g: _Gradients) -> Tensor:
+        """From the gradient of a free step's drive to that of its products; then on to the two activities of each
+        product that no phase before needs, whose gradient is now complete. Returns that of the activity before."""
+        x, pre = self.x, life.u[phase.steps[0].pre]
+        assert x.alpha is not None
+        for terms, products in runs(phase.products):
+            g.products[products].addcmul_(g_drive, v[terms])
+        g.v[: phase.terms].addcmul_(g_drive, pick(life.products, phase.products))
+        u, g_products = pick(life.u, phase.fresh), pick(g.products, phase.numbers)
+        self.sums.product("alpha", u * pre, g_products)
+        back = through(g_products, x.alpha.mT)
+        for places, terms in runs(phase.fresh):
+            g.u[terms].addcmul_(back[places], pre)
+        return (back * u).sum(0)
 
     def _through_dense(self, base: Tensor, answers: list[tuple[Tensor, Tensor]], asked: Tensor | None) -> None:
         """What the answers of the dense trace leave for it and for alpha."""

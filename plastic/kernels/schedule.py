@@ -4,7 +4,8 @@ An activity that recurs has one slot: silence (none), the first hidden state, ea
 free step's answer. Equal clamped steps in a row are one step, taken ``times`` over. Clamped steps that follow one
 another form a phase; every free step is a phase of its own. The trace of a stretch of phases (a segment) is the dense
 trace from before it, faded, and one outer product for each activity that was pre-synaptic since: its terms. A free
-step asks each of these terms, which costs products with N x N coefficients; folding the terms into a new dense trace
+step asks each of these terms, which costs products with N x N coefficients: one for each pair of activities, as it
+makes no difference which of the two asks, and when. Folding the terms into a new dense trace
 starts the count again, and costs passes over N x N numbers an episode. Where to fold is decided here, from counts.
 """
 
@@ -37,6 +38,14 @@ class Phase(NamedTuple):
     post: int  # slot of the activity after
     steps: tuple[Step, ...]  # what the rule does; none where pre is silence
     terms: int  # how many of the segment's terms have been written before
+    products: tuple[int, ...]  # of a free step, for each of these terms: which of the segment's products it needs
+    fresh: tuple[int, ...]  # the terms whose product no phase before has needed
+
+    @property
+    def numbers(self) -> range:
+        """Which of the segment's products are those of ``fresh``."""
+        first = self.products[self.fresh[0]] if self.fresh else 0
+        return range(first, first + len(self.fresh))
 
 
 class Segment(NamedTuple):
@@ -44,6 +53,7 @@ class Segment(NamedTuple):
 
     slots: tuple[int, ...]  # of the activity that is pre-synaptic here, in the order in which it first is
     phases: tuple[Phase, ...]
+    products: int
 
 
 class Schedule(NamedTuple):
@@ -115,11 +125,20 @@ def _cuts(drafts: list[_Draft], blank: bool, costs: Costs) -> list[int]:
 
 def _segment(drafts: list[_Draft]) -> Segment:
     terms: dict[int, int] = {}
+    products: dict[tuple[int, int], int] = {}
     phases = []
     for draft in drafts:
-        before = len(terms)
+        before, known = len(terms), len(products)
         steps = tuple(
             Step(terms.setdefault(pre, len(terms)), post, times) for pre, post, times in draft.steps if pre is not None
         )
-        phases.append(Phase(draft.free, draft.row, draft.steps[0][0], draft.steps[-1][1], steps, before))
-    return Segment(tuple(terms), tuple(phases))
+        asks = range(before) if draft.free and steps else ()
+        needed = [products.setdefault(_pair(term, steps[0].pre), len(products)) for term in asks]
+        fresh = tuple(term for term, product in enumerate(needed) if product >= known)
+        pre, post = draft.steps[0][0], draft.steps[-1][1]
+        phases.append(Phase(draft.free, draft.row, pre, post, steps, before, tuple(needed), fresh))
+    return Segment(tuple(terms), tuple(phases), len(products))
+
+
+def _pair(a: int, b: int) -> tuple[int, int]:
+    return min(a, b), max(a, b)

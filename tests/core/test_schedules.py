@@ -13,6 +13,7 @@ from plastic import functional as PF
 from plastic.kernels import factored
 from plastic.kernels.common import repeated
 from plastic.kernels.schedule import Costs, schedule
+from plastic.kernels.terms import runs
 
 N = 5
 ALPHA = {"full": 2, "neuron": 1, "shared": 0}  # the dimensions of alpha
@@ -221,8 +222,52 @@ def test_what_a_free_step_asks():
     (segment,) = sheet.segments
     assert len(order) == 201
     assert [p.terms for p in segment.phases if p.free][:6] == [1, 1, 4, 4, 7, 7]
+    assert [len(p.fresh) for p in segment.phases if p.free][:8] == [1, 1, 4, 4, 7, 7, 3, 9]
     assert sum(len(p.steps) for p in segment.phases) == 9 * 2 - 1 + 21
     assert sheet.slots == 3 + 21
+
+
+@pytest.mark.parametrize("costs", sorted(COSTS))
+@pytest.mark.parametrize("carried", [False, True])
+@pytest.mark.parametrize("rule", ["hebb", "oja"])
+def test_patterns_shown_again(rule, carried, costs, outcome):
+    """Red when: the gradient of a product that is needed again is that of one need alone, or a product is handed on
+    before all that need it have been met."""
+    order, held = full_size(show=3, gap=2, test=2, patterns=2, cycles=3)
+    case = {"rows": 4, "held": [True, True, False, False], "order": [*order], "masked": True, "rule": rule}
+    assert held == tuple(case["held"][row] for row in order)
+    case |= {"alpha": "full", "B": 2, "carried": carried, "per_unit": True, "costs": costs, "one_by_one": False}
+    leaves, clamp = tensors(case | {"seed": 3})
+    with path(case):
+        found = outcome(ours(case, clamp), **leaves)
+    assert_close(found, outcome(truth(case, clamp), **leaves), rtol=1e-9, atol=1e-11)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(case=schedules(), blank=st.booleans(), costs=st.sampled_from(sorted(COSTS)))
+def test_each_pair_of_activities_is_one_product(case, blank, costs):
+    """Red when: a product is numbered by its order too, or by the term alone; a phase calls fresh what one before it
+    has needed; the fresh products of a phase do not follow one another."""
+    held = tuple(case["held"][row] for row in case["order"])
+    for segment in schedule(tuple(case["order"]), held, blank, COSTS[costs]).segments:
+        number = {}
+        for phase in segment.phases:
+            asks = range(phase.terms) if phase.free and phase.pre is not None else ()
+            pairs = [frozenset((phase.pre, segment.slots[term])) for term in asks]
+            assert phase.fresh == tuple(term for term in asks if pairs[term] not in number)
+            assert [phase.products[term] for term in phase.fresh] == [*phase.numbers]
+            number |= {pairs[term]: phase.products[term] for term in phase.fresh}
+            assert phase.products == tuple(number[pair] for pair in pairs)
+        assert sorted(number.values()) == [*range(segment.products)]
+
+
+def test_places_as_slices():
+    """Red when: a run goes on over a place left out, or the first or last run is lost."""
+    for places in [(), (3,), (0, 1, 2), (4, 5, 1, 2, 3, 3), (2, 1, 0)]:
+        pieces = runs(places)
+        assert [place for _, there in pieces for place in range(there.start, there.stop)] == [*places]
+        assert [i for here, _ in pieces for i in range(here.start, here.stop)] == [*range(len(places))]
+    assert len(runs((4, 5, 1, 2, 3, 3))) == 3
 
 
 def test_folds_come_where_they_pay():
