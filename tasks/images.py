@@ -32,6 +32,7 @@ PAPER: dict[str, Any] = {
     "lr": 1e-4,
     "decay": False,
     "eta": 0.01,
+    "scale": 0.01,
     "eval_every": 1000,
 }
 
@@ -72,9 +73,11 @@ class Config(RecallOptions):
     """steps of the test; the last one counts"""
     eta: float = 0.001
     """plasticity rate, where it starts (the paper: 0.01); alpha starts, and learns, in proportion to 0.01 / eta"""
-    episodes: int = 102_400
+    scale: float = 0.001
+    """spread of the weights, and of one alpha a connection, at the start (the paper: 0.01; training keeps this noise)"""
+    episodes: int = 124_800
     """training episodes"""
-    brief: int = 96_000
+    brief: int = 115_200
     """training episodes, the first ones, with the last gap alone: the others cost the most time and teach the least"""
     batch: int = 16
     """episodes per update (the paper: 1)"""
@@ -82,7 +85,7 @@ class Config(RecallOptions):
     """Adam's rate, where it starts (the released program: 1e-4)"""
     decay: bool = True
     """bring that rate down to 0 over the run, along half a cosine (the paper: no)"""
-    eval_every: int = 4_000
+    eval_every: int = 4_800
     """training episodes between two evaluations and checkpoints"""
     test_episodes: int = 1_000
     """fresh episodes of the final evaluation; those on the way have at most 100"""

@@ -11,28 +11,28 @@ from plastic.rules import as_rule
 from tasks.recall.options import RecallOptions
 from tasks.recall.schedule import Episode
 
-SCALE = 0.01  # of the initial weights and coefficients (Miconi et al. 2018)
+COEFFICIENT = 0.01  # where a coefficient a unit, or for all, starts (Miconi et al. 2018)
 ETA = 0.01  # where the rate starts there
 
 
 class Recurrent(nn.Module):
     """N units, every one connected to every one: post = tanh(pre @ (weight + alpha * trace) + input), or held.
 
-    ``alpha="none"`` is the plain recurrent network. weight and a full alpha start in N(0, 0.01²), a coefficient a unit
-    or for all at 0.01; eta at ``eta``, and stays there unless ``learn_eta``. That is for the paper's eta of 0.01: a
+    ``alpha="none"`` is the plain recurrent network. weight and a full alpha start in N(0, scale²), a coefficient a
+    unit or for all at 0.01; eta at ``eta``, and stays there unless ``learn_eta``. That is for the paper's eta of 0.01: a
     slower trace is a fainter one, and alpha starts, and learns, as many times larger (``Network.groups``).
     """
 
-    def __init__(self, units: int, rule: str, alpha: Alpha, eta: float, learn_eta: bool) -> None:
+    def __init__(self, units: int, rule: str, alpha: Alpha, eta: float, learn_eta: bool, scale: float) -> None:
         super().__init__()
         self.rule = as_rule(rule)
-        self.weight = nn.Parameter(SCALE * torch.randn(units, units))
+        self.weight = nn.Parameter(scale * torch.randn(units, units))
         self.alpha = alpha_parameter(alpha, units, units)
         self.slower = ETA / eta
         if self.alpha is not None and alpha == "full":
-            nn.init.normal_(self.alpha, std=SCALE * self.slower)
+            nn.init.normal_(self.alpha, std=scale * self.slower)
         elif self.alpha is not None:
-            nn.init.constant_(self.alpha, SCALE * self.slower)
+            nn.init.constant_(self.alpha, COEFFICIENT * self.slower)
         self.eta = None if self.alpha is None else eta_parameter(eta, units).requires_grad_(learn_eta)
 
     def forward(
@@ -120,5 +120,5 @@ def build(config: RecallOptions, elements: int) -> Network:
     if config.model == "lstm":
         return Network(LSTM(units), config.input, config.drive)
     alpha: Alpha = config.alpha if config.model == "plastic" else "none"
-    model = Recurrent(units, config.rule, alpha, config.eta, config.learn_eta)
+    model = Recurrent(units, config.rule, alpha, config.eta, config.learn_eta, config.scale)
     return Network(model, config.input, config.drive)

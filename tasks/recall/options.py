@@ -20,6 +20,8 @@ class RecallOptions(Options):
     """plasticity rate, where it starts; alpha starts, and learns, as many times larger as this is below 0.01"""
     learn_eta: bool = True
     """no: the rate stays where it starts"""
+    scale: float = 0.01
+    """spread of the weights, and of one alpha a connection, at the start (of an LSTM's they are torch's)"""
     extra_units: int = 0
     """units that stand for no element, as a network without a trace needs them (the paper: 2,000)"""
     input: Literal["clamp", "additive"] = "clamp"
@@ -64,5 +66,6 @@ class RecallOptions(Options):
             require(fits, f"--milestones: expected multiples of --eval-every {self.eval_every}, got {at}")
         require(self.test_episodes >= 2, f"--test-episodes: expected at least 2, got {self.test_episodes}")
         require(self.lr > 0, f"--lr: expected more than 0, got {self.lr}")
+        require(self.scale >= 0, f"--scale: expected 0 or more, got {self.scale}")
         require(self.drive > 0, f"--drive: expected more than 0, got {self.drive}")
         require(0 < self.eta < 1, f"--eta: expected a rate between 0 and 1, got {self.eta}")
