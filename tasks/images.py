@@ -74,7 +74,7 @@ class Config(RecallOptions):
     eta: float = 0.001
     """plasticity rate, where it starts (the paper: 0.01); alpha starts, and learns, in proportion to 0.01 / eta"""
     scale: float = 0.001
-    """spread of the weights, and of one alpha a connection, at the start (the paper: 0.01; training keeps this noise)"""
+    """spread of the weights, and of one alpha a connection, at the start (the paper: 0.01); such noise is kept"""
     episodes: int = 124_800
     """training episodes"""
     brief: int = 115_200

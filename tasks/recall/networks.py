@@ -19,8 +19,8 @@ class Recurrent(nn.Module):
     """N units, every one connected to every one: post = tanh(pre @ (weight + alpha * trace) + input), or held.
 
     ``alpha="none"`` is the plain recurrent network. weight and a full alpha start in N(0, scale²), a coefficient a
-    unit or for all at 0.01; eta at ``eta``, and stays there unless ``learn_eta``. That is for the paper's eta of 0.01: a
-    slower trace is a fainter one, and alpha starts, and learns, as many times larger (``Network.groups``).
+    unit or for all at 0.01; eta at ``eta``, and stays there unless ``learn_eta``. That is for an eta of 0.01, as in the
+    paper: a slower trace is a fainter one, so alpha starts, and learns, as many times larger (``Network.groups``).
     """
 
     def __init__(self, units: int, rule: str, alpha: Alpha, eta: float, learn_eta: bool, scale: float) -> None:

@@ -118,6 +118,14 @@ def test_a_slower_trace_starts_as_strong_and_learns_as_fast(alpha):
     assert [rates[id(p)] for p in (model.weight, model.alpha, model.eta)] == pytest.approx([0.5, 5.0, 0.05])
 
 
+@pytest.mark.parametrize("scale", [0.0, 0.02])
+def test_the_scale_is_that_of_what_starts_at_random(scale):
+    """Red if weight or alpha starts at another size, or the one coefficient of all starts at 0."""
+    model = _made(bits=99, scale=scale)[0].model
+    assert [p.std().item() for p in (model.weight, model.alpha)] == pytest.approx([scale, scale], rel=0.05)
+    assert _made(alpha="shared", scale=scale)[0].model.alpha.item() == pytest.approx(0.01)
+
+
 def test_what_is_not_learned_is_in_no_group():
     """Red if a fixed eta is handed to the optimizer."""
     network, _ = _made(learn_eta=False)

@@ -1,5 +1,7 @@
 """An episode of recall laid out in time: what is shown, when, in which order, and what is held."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -34,11 +36,11 @@ def _by_hand(schedule, items, target, hidden, order, extra, noise):
     inputs, clamps = [], []
     nothing = [0.0] * len(target)
     free = [False] * len(target)
-    for number in order:
+    for shown, number in enumerate(order, 1):
         for _ in range(schedule.presentation):
             inputs.append([*items[number], *[0.0] * extra, 1.0])
             clamps.append([*[True] * len(target), *[False] * extra, True])
-        for _ in range(schedule.gap):
+        for _ in range(0 if schedule.brief and shown < len(order) else schedule.gap):
             inputs.append([*nothing, *[0.0] * extra, 1.0])
             clamps.append([*free, *[False] * extra, True])
     for _ in range(schedule.test):
@@ -48,22 +50,24 @@ def _by_hand(schedule, items, target, hidden, order, extra, noise):
     return torch.tensor(inputs), torch.tensor(clamps)
 
 
+@pytest.mark.parametrize("brief", [False, True])
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("extra", [0, 2])
-def test_an_episode_equals_the_schedule_step_by_step(extra, noisy):
+def test_an_episode_equals_the_schedule_step_by_step(extra, noisy, brief):
     """Red if a gap, the test or the bias moves by a step or a unit, or the noise reaches a shown element."""
+    schedule = replace(SMALL, brief=brief)
     items = torch.randn(4, 3, 6)
     hidden = some_half((4, 6), _chance(1))
     noise = torch.randn(4, 6) if noisy else None
-    made = episode(SMALL, items, hidden, extra, Chance.of(2, "episodes"), noise)
+    made = episode(schedule, items, hidden, extra, Chance.of(2, "episodes"), noise)
     again = Chance.of(2, "episodes")
     asked = torch.randint(3, (4,), generator=again.values)
-    order = orders(SMALL, again.order)
+    order = orders(schedule, again.order)
     for b in range(4):
         assert_close(made.target[b], items[b, asked[b]], rtol=0, atol=0)
         drive = (noise[b] if noise is not None else torch.zeros(6)).tolist()
         input, clamp = _by_hand(
-            SMALL, items[b].tolist(), made.target[b].tolist(), hidden[b].tolist(), order, extra, drive
+            schedule, items[b].tolist(), made.target[b].tolist(), hidden[b].tolist(), order, extra, drive
         )
         assert_close(made.input[made.order, b], input, rtol=0, atol=0)
         assert_close(made.clamp[made.order, b], clamp, rtol=0, atol=0)
