@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from agents.envs.ground import MOVES, Maze, ground
+from agents.envs.drawing import written
+from agents.envs.ground import MOVES, Maze, ground, walls
 from agents.envs.world import Moment, one_hot
 
 
@@ -22,7 +23,7 @@ class BatchedMaze:
         self.name = f"GridMaze {maze.size}x{maze.size}"
         self.observations, self.actions, self.length = maze.observations, len(MOVES), maze.length
         tables = ground(maze)
-        self.squares = tables.squares
+        self.solid, self.squares = walls(maze), tables.squares
         self._leads, self._views = tables.leads.to(device), tables.views.to(device)
         self._start, self._device = tables.start, torch.device(device)
 
@@ -53,6 +54,14 @@ class BatchedMaze:
         return Moment(
             self._observe(reward, one_hot(action, self.actions)), reward, self._endings[self.clock == self.length]
         )
+
+    def square(self, number: Tensor) -> tuple[int, int]:
+        """Row and column of a free square, given by its number ()."""
+        row, column = self.squares[number.cpu()].tolist()
+        return row, column
+
+    def text(self) -> str:
+        return written(self.solid, self.square(self.positions[0]), self.square(self.goals[0]))
 
     def _observe(self, reward: Tensor, action: Tensor) -> Tensor:
         parts = [self._views[self.positions], reward.unsqueeze(1)]

@@ -27,7 +27,7 @@ NOTHING, GO = CUES, CUES + 1  # what a step shows, where it is not the number of
 
 @dataclass(frozen=True)
 class Cues:
-    """The settings of the task. ValueError for fewer bits than four cues need, or more than 30, and no trial's length."""
+    """The settings of the task. ValueError for bits that make no four cues, or for a life shorter than a trial."""
 
     bits: int = 20
     """numbers in a cue"""
@@ -107,6 +107,12 @@ def reward_oracle(cues: Cues) -> float:
     return expected
 
 
+def told(what: int, target: int) -> str:
+    """What a step shows, and which cue is the target."""
+    words = {NOTHING: ".", GO: "Go"} | {cue: f"cue {cue}" for cue in range(CUES)}
+    return f"{words[what]:6} (target: cue {target})\n"
+
+
 class BatchedCues:
     """B lives of the task on the device; equal to ``CueRewardEnv`` step for step."""
 
@@ -145,6 +151,7 @@ class BatchedCues:
         )  # (T + 1, B, bits)
         self._go = (shown == GO).T  # (T + 1, B)
         self._answer = answer.T
+        self._shown, self._target = shown, chances.target
         self.clock = 0
         nothing = torch.zeros(batch, device=self._device)
         self._endings = nothing.bool(), ~nothing.bool()
@@ -157,6 +164,9 @@ class BatchedCues:
         seen = self._observe(reward, one_hot(action, ANSWERS))
         return Moment(seen, reward, self._endings[self.clock == self.length])
 
+    def text(self) -> str:
+        return told(int(self._shown[0, self.clock]), int(self._target[0]))
+
     def _observe(self, reward: Tensor, action: Tensor) -> Tensor:
         if self.clock == self.length:  # after the last step nothing is shown
             cue, go = torch.zeros_like(self._seen[0]), torch.zeros_like(reward)
@@ -167,7 +177,7 @@ class BatchedCues:
 
 
 class CueRewardEnv(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
-    """One life at a time, trial by trial. The arguments are the fields of ``Cues``; ValueError where they make no sense.
+    """One life at a time, trial by trial. The arguments are the fields of ``Cues``.
 
     ``reset(options={"chances": chances})`` takes the ``Chances`` of one life (B = 1) instead of drawing them.
     """
@@ -218,5 +228,4 @@ class CueRewardEnv(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
         if self.render_mode != "ansi":
             return None
         what = self.shown[self.clock] if self.clock < self.cues.length else NOTHING
-        words = {NOTHING: ".", GO: "Go"} | {cue: f"cue {cue}" for cue in range(CUES)}
-        return f"{words[what]:6} (target: cue {self.target})\n"
+        return told(what, self.target)

@@ -1,4 +1,4 @@
-"""``plastic/GridMaze-v0``: a maze with one hidden reward, which stays where it is for a life and is elsewhere in the next.
+"""``plastic/GridMaze-v0``: a maze with one hidden reward, in one place for a life and elsewhere in the next.
 
 The observation is the 3x3 view (1: wall), the last reward, and, where asked for, the last action (one-hot) and the part
 of the life that is over. A move onto the reward pays and puts the agent down on a random other square; a move into a

@@ -36,6 +36,9 @@ class World(Protocol):
     def step(self, action: Tensor) -> Moment:
         """action (B,) of whole numbers."""
 
+    def text(self) -> str:
+        """How the first of the lives stands, to be read by people."""
+
 
 def one_hot(action: Tensor, actions: int) -> Tensor:
     """(B,) -> (B, A) in single precision."""
