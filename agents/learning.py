@@ -48,24 +48,24 @@ def learn(
     pace = Pace()
 
     def step() -> dict[str, Tensor]:
+        began = time.monotonic()
         lives, _ = act(agent, world, config.batch, places, choices)
         optimizer.zero_grad()
         scalars = look_back(agent, lives, config)
         norm = torch.nn.utils.clip_grad_norm_(agent.parameters(), config.max_norm or torch.inf)
         optimizer.step()
         pace.steps += lives.rewards.numel()
+        pace.seconds += time.monotonic() - began
         return {**scalars, "reward": total(lives).mean(), "gradient_norm": norm}
 
     def evaluate(episodes: int) -> dict[str, float]:
-        seen = pace.told()
         fared = fare(agent, world, min(GLANCE, config.test_episodes), config.seed, "glance", run.device)
         show(agent, fared, episodes)
         rewards = {name: value.mean().item() for name, value in of_lives(fared.lives).items()}
-        return {**{f"eval/{name}": value for name, value in rewards.items()}, **fared.plasticity, **seen}
+        return {**{f"eval/{name}": value for name, value in rewards.items()}, **fared.plasticity, **pace.told()}
 
     if run.restored is None:
         show(agent, fare(agent, world, 2, config.seed, "glance", run.device), 0)
-        pace.told()
     parts: dict[str, Stateful | torch.Generator] = {
         "agent": agent,
         "optimizer": optimizer,
@@ -132,14 +132,13 @@ def estimates(seen: Mapping[str, Tensor]) -> dict[str, Estimate]:
 
 
 class Pace:
-    """Steps a second between two evaluations."""
+    """Steps a second of training, evaluations left out."""
 
     def __init__(self) -> None:
-        self.steps, self._since = 0, time.monotonic()
+        self.steps, self.seconds = 0, 0.0
 
     def told(self) -> dict[str, float]:
         """The pace since it was last told; counting begins anew."""
-        seconds = max(time.monotonic() - self._since, 1e-9)
-        rate = self.steps / seconds
-        self.__init__()  # type: ignore[misc]
+        rate = self.steps / max(self.seconds, 1e-9)
+        self.steps, self.seconds = 0, 0.0
         return {"time/steps_per_second": rate}

@@ -35,8 +35,8 @@ class AgentOptions(Options):
     units: int = 100
     """recurrent units"""
     start: Start | None = None
-    """initial weights: torch's uniform ones, an orthogonal recurrent matrix, or as in the published programs; none: what
-    suits the model"""
+    """initial weights: torch's uniform ones, an orthogonal recurrent matrix, or those of the published programs; none:
+    what suits the model"""
     discount: float = 0.9
     """what a reward is worth a step later"""
     gae: float = 1.0

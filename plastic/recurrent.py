@@ -110,7 +110,7 @@ class PlasticRNNCell(nn.Module):
 
     @torch.no_grad()
     def step_(self, input: Tensor, state: PlasticState) -> tuple[Tensor, PlasticState]:
-        """``forward`` without gradients, in place on the traces of ``state``: for acting, where each step is asked once.
+        """``forward`` without gradients, in place on the traces of ``state``: for acting, where a step is asked once.
 
         The state that is returned has the same traces; the one that was given is no longer what it was.
         """
