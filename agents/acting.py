@@ -11,6 +11,12 @@ from agents.envs.world import World
 from agents.networks import Agent
 
 
+def gumbel(shape: tuple[int, ...], chance: torch.Generator) -> Tensor:
+    """Gumbel's noise: where logits + noise are largest is a draw from their softmax."""
+    uniform = torch.rand(shape, generator=chance, device=chance.device).clamp(min=1e-20)
+    return -(-uniform.log()).log()
+
+
 @torch.no_grad()
 def act(
     agent: Agent,
@@ -27,8 +33,7 @@ def act(
         see: called before each step, and after the last, with the number of steps so far.
     """
     length, device = world.length, places.device
-    noise = torch.rand(length, batch, world.actions, generator=choices, device=choices.device)
-    noise = -(-noise.clamp_(min=1e-20).log_()).log_()  # Gumbel's: the largest of logit + noise is a draw from softmax
+    noise = gumbel((length, batch, world.actions), choices)
     observation, state = world.reset(batch, places), agent.core.begin(batch)
     alive = torch.ones(batch, dtype=torch.bool, device=device)
     inputs, actions, rewards, living = [], [], [], []

@@ -8,13 +8,14 @@ and others do not; with four cues that are always the same, unmodulated plastici
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
 from matplotlib.figure import Figure
 
 from agents.envs.cue_reward import BatchedCues, Cues, reward_oracle
-from agents.figures import learned_matrices, reward_curves, within_a_life
+from agents.figures import draw_lives, reward_curves
 from agents.learning import Fared, estimates, exact, fare, learn, of_lives
 from agents.networks import Agent
 from agents.options import AgentOptions
@@ -93,24 +94,23 @@ def experiment(config: Config, run: Run) -> Outcome:
     world = world_of(config, run.device)
     facts = {"dataset": world.name}
     run.describe(**facts)
-
-    def show(agent: Agent, fared: Fared, episodes: int) -> None:
-        if not episodes:
-            return
-        run.figure("within-a-life", within_a_life(fared.lives, _title(config)), episodes)
-        if (matrices := learned_matrices(agent.core)) is not None:
-            run.figure("matrices", matrices, episodes)
-
-    agent, progress = learn(config, run, world, show, facts)
-    for name, figure in overview(config, [run.history()]).items():
-        run.figure(name, figure, progress.episodes)
+    agent, progress = learn(config, run, world, partial(draw_figures, run, config), facts)
     fared = fare(agent, world, config.test_episodes, config.seed, "test", run.device)
-    run.figure("within-a-life", within_a_life(fared.lives, _title(config)), progress.episodes)
+    draw_figures(run, config, agent, fared, progress.episodes)
     found = of_lives(fared.lives)
     answered = fared.lives.rewards != 0
     found["right_answers"] = (fared.lives.rewards > 0).sum(0) / answered.sum(0)
     metrics = estimates(found) | {name: exact(level) for name, level in levels(config).items()}
     return Outcome(world.name, progress.episodes, progress.seconds, metrics)
+
+
+def draw_figures(run: Run, config: Config, agent: Agent, fared: Fared, episodes: int) -> None:
+    """After training has begun: the reward so far, what lives are like, and what was learned."""
+    if episodes:
+        draw_lives(run, agent, fared.lives, _title(config), episodes)
+    if run.history():
+        for name, figure in overview(config, [run.history()]).items():
+            run.figure(name, figure, episodes)
 
 
 def overview(config: Config, histories: Sequence[History]) -> dict[str, Figure]:
@@ -124,10 +124,7 @@ def overview(config: Config, histories: Sequence[History]) -> dict[str, Figure]:
 
 def _title(config: Config) -> str:
     how = f", {config.rule}, alpha {config.alpha}" if "plastic" in config.model else ""
-    return f"{CUES_TITLE[config.fixed_cues]} of {config.bits} bits, {config.model}{how}"
-
-
-CUES_TITLE = {False: "cues", True: "fixed cues"}
+    return f"{'fixed ' * config.fixed_cues}cues of {config.bits} bits, {config.model}{how}"
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -5,14 +5,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.a2c import Lives
-from plastic.experiment import History
+from agents.networks import Agent, Core
+from plastic.experiment import History, Run
 from plastic.experiment.figures import matrices
 
 BINS = 25  # points of a curve over a life
 SHOWN = 10  # rewards of a life, in order
+
+
+def draw_lives(run: Run, agent: Agent, lives: Lives, title: str, episodes: int) -> None:
+    """Figures of lives that were not learned from, and of what was learned."""
+    run.figure("within-a-life", within_a_life(lives, title), episodes)
+    if (learned := learned_matrices(agent.core)) is not None:
+        run.figure("matrices", learned, episodes)
 
 
 def reward_curves(
@@ -93,7 +101,7 @@ def steps_to_rewards(rewards: Tensor) -> Tensor:
     return times - times.roll(1, 0).index_fill(0, times.new_zeros(1).long(), 0)
 
 
-def learned_matrices(core: nn.Module) -> Figure | None:
+def learned_matrices(core: Core) -> Figure | None:
     """The recurrent weight and alpha of a plastic or plain recurrent core; None for an LSTM."""
     cell = getattr(getattr(core, "rnn", None), "cell", None)
     if cell is None:

@@ -2,13 +2,13 @@
 
     python -m agents.maze_a2c --model plastic --alpha full --rule oja
 
-A maze hides one reward, in another place each life. The agent sees the walls around it and what it last got; to find the
-way back it has to remember, and gradient descent shapes a network that does, over many lives.
+A maze hides one reward, in another place each life. The agent sees the walls around it and what it last got; to find
+the way back it has to remember, and gradient descent shapes a network that does, over many lives.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -21,7 +21,7 @@ from agents.envs.foreign import Foreign
 from agents.envs.ground import Maze
 from agents.envs.levels import reward_oracle, reward_random
 from agents.envs.world import World
-from agents.figures import learned_matrices, reward_curves, steps_to_rewards, within_a_life
+from agents.figures import draw_lives, reward_curves, steps_to_rewards
 from agents.film import filmed
 from agents.learning import Fared, estimates, exact, fare, learn, of_lives
 from agents.networks import Agent
@@ -139,21 +139,9 @@ def experiment(config: Config, run: Run) -> Outcome:
     world = world_of(config, run.device)
     facts = {"dataset": world.name}
     run.describe(**facts)
-
-    def show(agent: Agent, fared: Fared, episodes: int) -> None:
-        if isinstance(world, BatchedMaze):
-            run.film("after" if episodes else "before", filmed(agent, world, config.seed, run.device), episodes)
-        if not episodes:
-            return
-        run.figure("within-a-life", within_a_life(fared.lives, _title(config)), episodes)
-        if (matrices := learned_matrices(agent.core)) is not None:
-            run.figure("matrices", matrices, episodes)
-
-    agent, progress = learn(config, run, world, show, facts)
-    for name, figure in overview(config, [run.history()]).items():
-        run.figure(name, figure, progress.episodes)
+    agent, progress = learn(config, run, world, partial(draw_figures, run, config, world), facts)
     fared = fare(agent, world, config.test_episodes, config.seed, "test", run.device)
-    run.figure("within-a-life", within_a_life(fared.lives, _title(config)), progress.episodes)
+    draw_figures(run, config, world, agent, fared, progress.episodes)
     metrics: dict[str, Estimate] = estimates(measures(world, fared.lives))
     if config.env is None:
         metrics |= {name: exact(level) for name, level in levels(config.maze).items()}
@@ -161,6 +149,17 @@ def experiment(config: Config, run: Run) -> Outcome:
         places, choices = (generator(config.seed, f"random {what}", run.device) for what in ("places", "choices"))
         metrics["reward_random"] = estimate(acted_at_random(world, config.test_episodes, places, choices))
     return Outcome(world.name, progress.episodes, progress.seconds, metrics)
+
+
+def draw_figures(run: Run, config: Config, world: World, agent: Agent, fared: Fared, episodes: int) -> None:
+    """A life on film; after training has begun, the reward so far, what lives are like, and what was learned."""
+    if isinstance(world, BatchedMaze):
+        run.film("after" if episodes else "before", filmed(agent, world, config.seed, run.device), episodes)
+    if episodes:
+        draw_lives(run, agent, fared.lives, _title(config), episodes)
+    if run.history():
+        for name, figure in overview(config, [run.history()]).items():
+            run.figure(name, figure, episodes)
 
 
 def overview(config: Config, histories: Sequence[History]) -> dict[str, Figure]:

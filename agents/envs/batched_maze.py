@@ -28,10 +28,13 @@ class BatchedMaze:
         self._start, self._device = tables.start, torch.device(device)
 
     def reset(self, batch: int, chance: torch.Generator) -> Tensor:
+        return self.begin(*self.draw(batch, chance))
+
+    def draw(self, batch: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The placements of B lives: goals (B,), landings (T, B)."""
         free = len(self._leads)
         goals = torch.randint(free, (batch,), generator=chance, device=self._device)
-        landings = torch.randint(free - 1, (self.length, batch), generator=chance, device=self._device)
-        return self.begin(goals, landings)
+        return goals, torch.randint(free - 1, (self.length, batch), generator=chance, device=self._device)
 
     def begin(self, goals: Tensor, landings: Tensor) -> Tensor:
         """Lives with these placements: goals (B,), landings (T, B)."""
