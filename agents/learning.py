@@ -82,7 +82,8 @@ def look_back(agent: Agent, lives: Lives, config: AgentOptions) -> dict[str, Ten
     for part in zip(*(values.split(most, 1) for values in lives), strict=True):
         portion = Lives(*part)
         share = portion.alive.sum() / lives.alive.sum()
-        for name, value in losses(*agent(portion.inputs), portion, config.weighing).items():
+        logits, values = agent(portion.inputs)
+        for name, value in losses(logits, values, portion, config.weighing).items():
             if name == "loss":
                 (share * value).backward()
             scalars[name] = scalars.get(name, 0) + share * value.detach()

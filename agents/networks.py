@@ -51,7 +51,8 @@ class Recurrent(nn.Module):
         return self.rnn.cell.step_(input, state)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.rnn(inputs)[0]
+        activity: Tensor = self.rnn(inputs)[0]
+        return activity
 
     def plasticity(self, state: Any) -> dict[str, float]:
         return _plasticity(self.rnn.cell, state)
@@ -68,7 +69,8 @@ class PlasticLSTM(nn.Module):
         return self.cell.initial_state(batch)
 
     def step(self, input: Tensor, state: PlasticLSTMState) -> tuple[Tensor, PlasticLSTMState]:
-        return self.cell(input, state)
+        output, state = self.cell(input, state)
+        return output, state
 
     def forward(self, inputs: Tensor) -> Tensor:
         outputs, state = [], self.begin(inputs.shape[1])
@@ -97,7 +99,7 @@ class LSTM(nn.Module):
         self.lstm = nn.LSTM(inputs, units)
 
     def begin(self, batch: int) -> Any:
-        silence = self.lstm.weight_hh_l0.new_zeros(1, batch, self.lstm.hidden_size)
+        silence = self.lstm.get_parameter("weight_hh_l0").new_zeros(1, batch, self.lstm.hidden_size)
         return silence, silence
 
     def step(self, input: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -105,7 +107,8 @@ class LSTM(nn.Module):
         return output.squeeze(0), state
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.lstm(inputs)[0]
+        activity: Tensor = self.lstm(inputs)[0]
+        return activity
 
     def plasticity(self, state: Any) -> dict[str, float]:
         return {}

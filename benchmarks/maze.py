@@ -89,6 +89,7 @@ class Bench:
         cell = agent.core.rnn.cell
         assert cell.alpha is not None
         assert cell.eta is not None
+        assert cell.bias is not None
         places, choices = self.chance()
         goals, landings = self.world.draw(work.lives, places)
         noise = gumbel((work.steps, work.lives, self.world.actions), choices)

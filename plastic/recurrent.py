@@ -115,7 +115,7 @@ class PlasticRNNCell(nn.Module):
         The state that is returned has the same traces; the one that was given is no longer what it was.
         """
         if self.alpha is None or self.eta is None or state.trace is None:
-            return self(input, state)
+            return self.forward(input, state)
         if self.alpha.dim() == 2:  # weight + alpha * trace in one pass
             effective = torch.addcmul(self.weight, self.alpha, state.trace)
             recurrent = (state.hidden.unsqueeze(1) @ effective).squeeze(1)

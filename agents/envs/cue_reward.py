@@ -9,7 +9,7 @@ The observation is the cue, 1 at Go, the last reward, the last action (one-hot),
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -182,7 +182,7 @@ class CueRewardEnv(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
     ``reset(options={"chances": chances})`` takes the ``Chances`` of one life (B = 1) instead of drawing them.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 (gymnasium's name)
 
     def __init__(self, render_mode: str | None = None, **settings: Any) -> None:
         self.cues = Cues(**settings)
@@ -199,7 +199,8 @@ class CueRewardEnv(gymnasium.Env[npt.NDArray[np.float32], np.int64]):
         super().reset(seed=seed)
         chance = torch.Generator().manual_seed(int(self.np_random.integers(2**31)))
         drawn = (options or {}).get("chances") or draw(self.cues, 1, chance)
-        codes, self.target, pairs, waits = (values[0].tolist() for values in drawn)
+        codes, pairs, waits = (values[0].tolist() for values in (drawn.codes, drawn.pairs, drawn.waits))
+        self.target = int(drawn.target[0])
         self._cues = [[2.0 * (code >> bit & 1) - 1 for bit in range(self.cues.bits)] for code in codes]
         self.shown: list[int] = []  # the number of a cue, NOTHING or GO, for each step
         self._right: list[int] = []  # the answer, for each Go

@@ -5,7 +5,7 @@ of the life that is over. A move onto the reward pays and puts the agent down on
 wall costs. See ``Maze`` for the settings, and Miconi et al. 2018, section 4.5.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -23,12 +23,12 @@ Observation = npt.NDArray[np.float32]
 RENDER_MODES = ["ansi", "rgb_array"]
 
 
-def observation_space(maze: Maze) -> spaces.Box:
+def observation_space(maze: Maze) -> spaces.Space[Observation]:
     """Bounds of every number in an observation, in its order."""
     told = len(MOVES) * maze.previous_action + maze.time
     low = np.array([0.0] * VIEW + [-maze.penalty] + [0.0] * told, dtype=np.float32)
     high = np.array([1.0] * VIEW + [maze.reward] + [1.0] * told, dtype=np.float32)
-    return spaces.Box(low, high)
+    return spaces.Box(low, high)  # type: ignore[return-value]  # of the precision of its bounds
 
 
 class GridMazeEnv(gymnasium.Env[Observation, np.int64]):
@@ -39,7 +39,7 @@ class GridMazeEnv(gymnasium.Env[Observation, np.int64]):
     the free ones without the reward's.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": RENDER_MODES, "render_fps": 12}
+    metadata: dict[str, Any] = {"render_modes": RENDER_MODES, "render_fps": 12}  # noqa: RUF012 (gymnasium's name)
 
     def __init__(self, render_mode: str | None = None, **settings: Any) -> None:
         self.maze = Maze(**settings)
@@ -97,14 +97,14 @@ class GridMazeEnv(gymnasium.Env[Observation, np.int64]):
         return drawn(self.solid, self.goal, self.path) if self.render_mode == "rgb_array" else None
 
 
-class GridMazeVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[np.float32]]):
+class GridMazeVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArray[Any]]):
     """Many mazes as one environment: ``gymnasium.make_vec("plastic/GridMaze-v0", num_envs=n)``.
 
     All lives last as long, so all are truncated at the same step; the next step begins new ones (``NEXT_STEP``).
     ``reset(options={"goal": (n,), "landings": (n, length)})`` as for ``GridMazeEnv``.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}
+    metadata: dict[str, Any] = {"render_modes": [], "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
     def __init__(self, num_envs: int = 1, render_mode: str | None = None, **settings: Any) -> None:
         if render_mode is not None:
@@ -118,9 +118,9 @@ class GridMazeVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArra
         self._lives = BatchedMaze(self.maze)
 
     def reset(
-        self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        super().reset(seed=seed if not isinstance(seed, list) else seed[0])
+        super().reset(seed=seed)
         free = len(self._lives.squares)
         goals = self.np_random.integers(free, size=self.num_envs)
         landings = self.np_random.integers(free - 1, size=(self.num_envs, self.maze.length))
@@ -132,7 +132,7 @@ class GridMazeVectorEnv(VectorEnv[Observation, npt.NDArray[np.int64], npt.NDArra
 
     def step(
         self, actions: npt.NDArray[np.int64]
-    ) -> tuple[Observation, npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.bool_], dict[str, Any]]:
+    ) -> tuple[Observation, npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], dict[str, Any]]:
         none = np.zeros(self.num_envs, dtype=np.bool_)
         if self._lives.clock == self.maze.length:
             observation, _ = self.reset()
