@@ -28,7 +28,7 @@ def observation_space(maze: Maze) -> spaces.Space[Observation]:
     told = len(MOVES) * maze.previous_action + maze.time
     low = np.array([0.0] * VIEW + [-maze.penalty] + [0.0] * told, dtype=np.float32)
     high = np.array([1.0] * VIEW + [maze.reward] + [1.0] * told, dtype=np.float32)
-    return spaces.Box(low, high)  # type: ignore[return-value]  # of the precision of its bounds
+    return spaces.Box(low, high)
 
 
 class GridMazeEnv(gymnasium.Env[Observation, np.int64]):
