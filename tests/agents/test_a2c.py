@@ -39,7 +39,8 @@ def test_returns_by_hand():
 
 def test_advantages_by_hand():
     """delta = (1 + .5*2 - 3, 0 + .5*1 - 2, 4 - 1) = (-1, -1.5, 3); lambda .8, so decay .4: A_2 = 3,
-    A_1 = -1.5 + .4*3 = -.3, A_0 = -1 + .4*-.3 = -1.12. Red when: the next value is this one's, or lambda is left out."""
+    A_1 = -1.5 + .4*3 = -.3, A_0 = -1 + .4*-.3 = -1.12. Red when: the next value is this one's, or lambda is ignored.
+    """
     found = advantages(column(1, 0, 4), column(3, 2, 1), discount=0.5, gae=0.8)
     assert_close(found, column(-1.12, -0.3, 3), **TIGHT)
 
