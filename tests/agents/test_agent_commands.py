@@ -39,7 +39,7 @@ def _cue(folder, **given):
 )
 def test_a_run_leaves_everything_that_the_design_lists(folder, run, metrics, drawn):
     """Red if a file, a figure, a film, a scalar or a metric is left out, or result.json is no JSON."""
-    result = run(folder, eval_every=6, length=40)
+    result = run(folder, eval_every=12, length=40)
     assert {path.name for path in (folder / "figures").iterdir()} == drawn
     tags = EventAccumulator(str(folder)).Reload().Tags()
     assert set(tags["images"]) == {name.split(".")[0] for name in drawn}
@@ -56,6 +56,7 @@ def test_a_run_leaves_everything_that_the_design_lists(folder, run, metrics, dra
             assert (event.width, event.height) == film.size
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_several_seeds_have_figures_together(folder):
     """Red if the curves of the seeds are not drawn."""
     _maze(folder, seeds=2, units=3)
@@ -114,6 +115,7 @@ def test_halves_of_a_life_by_hand():
     assert (found["steps_to_first_reward"], found["steps_to_later_rewards"], found["reward"]) == (1, 1, 65)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_agent_is_watched(folder, capsys):
     """Red if the life is not that of the trained agent, or a checkpoint of another task is played."""
     _maze(folder, length=20)
@@ -131,6 +133,7 @@ def test_an_agent_is_watched(folder, capsys):
         maze.main(maze.Config(watch=folder / "nothing"))
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_cue_agent_is_watched(folder, capsys):
     """Red if the cue task has nothing to show."""
     _cue(folder)
