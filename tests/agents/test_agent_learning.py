@@ -36,7 +36,7 @@ class Bandit:
 def test_agents_learn_which_arm_pays(model, rule, seed):
     """At chance, 0.5, in the first step of a life, and above 0.9 in its second half. Red when: the sign of
     the policy's loss, or of the advantage, is turned, or actions are stored a step late."""
-    config = Config(model=model, rule=rule, units=10, lr=5e-2, entropy=0.01).settled()
+    config = Config(model=model, rule=rule, units=10, lr=3e-2, entropy=0.05).settled()
     torch.manual_seed(seed)
     agent, world = build(model, rule, "full", 0.1, "uniform", 1 + ARMS, config.units, ARMS), Bandit()
     optimizer = torch.optim.Adam(agent.parameters(), lr=config.lr)
