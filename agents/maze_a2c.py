@@ -77,7 +77,8 @@ class Config(AgentOptions):
     preset: Literal["quick", "default", "paper", "paper-batched"] = "default"
     """named settings; an option given beside it wins"""
     env: str | None = None
-    """live in this gymnasium environment (Box observations, Discrete actions) instead of the maze"""
+    """live in this gymnasium environment (Box observations, Discrete actions) instead of the maze; the agent is told its
+    last reward and action besides"""
     size: int = 9
     """squares along a side of the maze, walls not counted; odd"""
     length: int = 250

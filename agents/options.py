@@ -47,7 +47,7 @@ class AgentOptions(Options):
     """simpson: 1 - sum p² in place of the entropy, as in the published programs"""
     value: float = 0.1
     """weight of the value loss"""
-    max_norm: float | None = 4.0
+    max_norm: float | None = 0.5
     """gradients longer than this are shortened to it; none: they are left alone"""
     lr: float | None = None
     """Adam's rate; none: what suits the model"""
@@ -66,6 +66,7 @@ class AgentOptions(Options):
 
     def validate(self) -> None:
         super().validate()
+        require(self.model in SUITED, f"--model: expected one of {', '.join(SUITED)}, got {self.model}")
         require(self.rule in RULES, f"--rule: expected one of {', '.join(RULES)}, got {self.rule}")
         for name in ("units", "episodes", "batch", "eval_every"):
             value = getattr(self, name)
@@ -85,7 +86,7 @@ class AgentOptions(Options):
 
     def settled(self) -> Self:
         """With what suits the model in place of what was left open."""
-        suited = SUITED[self.model]
+        suited = SUITED.get(self.model, {})  # an unknown one is refused when options are validated
         return replace(self, **{name: value for name, value in suited.items() if getattr(self, name) is None})
 
     @property

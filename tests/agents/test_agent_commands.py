@@ -145,6 +145,7 @@ def test_a_cue_agent_is_watched(folder, capsys):
 WRONG = {
     "--size: expected an odd number of squares, at least 3, got 8": {"size": 8},
     "--length: expected at least 1 step, got 0": {"length": 0},
+    "--model: expected one of plastic, rnn, lstm, plastic_lstm, got gru": {"model": "gru"},
     "--rule: expected one of hebb, oja, clipped_hebb, modulated, retroactive, got hebbian": {"rule": "hebbian"},
     "--reward: expected more than 0": {"reward": 0.0},
     "--units: expected at least 1": {"units": 0},
