@@ -99,7 +99,7 @@ def experiment(config: Config, run: Run) -> Outcome:
     draw_figures(run, config, agent, fared, progress.episodes)
     found = of_lives(fared.lives)
     answered = fared.lives.rewards != 0
-    found["right_answers"] = (fared.lives.rewards > 0).sum(0) / answered.sum(0)
+    found["right_answers"] = (fared.lives.rewards > 0).sum(0) / answered.sum(0).clamp(min=1)
     metrics = estimates(found) | {name: exact(level) for name, level in levels(config).items()}
     return Outcome(world.name, progress.episodes, progress.seconds, metrics)
 

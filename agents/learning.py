@@ -127,9 +127,8 @@ def exact(value: float) -> Estimate:
 
 
 def estimates(seen: Mapping[str, Tensor]) -> dict[str, Estimate]:
-    """Every metric with its interval over lives; lives in which it has no value (NaN) do not count."""
-    known = {name: values[~values.isnan()] for name, values in seen.items()}
-    return {name: estimate(values) for name, values in known.items() if len(values)}
+    """Every metric with its interval over lives."""
+    return {name: estimate(values) for name, values in seen.items()}
 
 
 class Pace:

@@ -77,8 +77,8 @@ class Config(AgentOptions):
     preset: Literal["quick", "default", "paper", "paper-batched"] = "default"
     """named settings; an option given beside it wins"""
     env: str | None = None
-    """live in this gymnasium environment (Box observations, Discrete actions) instead of the maze; the agent is told its
-    last reward and action besides"""
+    """live in this gymnasium environment (Box observations, Discrete actions) instead of the maze; the agent is told
+    its last reward and action besides"""
     size: int = 9
     """squares along a side of the maze, walls not counted; odd"""
     length: int = 250
@@ -122,15 +122,16 @@ def levels(maze: Maze) -> dict[str, float]:
 
 
 def measures(world: World, lives: Lives) -> dict[str, torch.Tensor]:
-    """Metrics of each life (B,); NaN where a life has no such value."""
+    """Metrics of each life (B,). Where no reward comes, or no second one, the wait is as long as the life."""
     found = of_lives(lives)
     if not isinstance(world, BatchedMaze):
         return found
     waits = steps_to_rewards(lives.rewards)
+    never = float(world.length)
     return {
         **found,
-        "steps_to_first_reward": waits[0],
-        "steps_to_later_rewards": waits[1:].nanmean(0),
+        "steps_to_first_reward": waits[0].nan_to_num(never),
+        "steps_to_later_rewards": waits[1:].nanmean(0).nan_to_num(never),
         "lives_with_reward": (~waits[0].isnan()).double(),
     }
 

@@ -113,6 +113,10 @@ def test_halves_of_a_life_by_hand():
     assert of_lives(lives)["reward_second_minus_first"].tolist() == [9]
     found = maze.measures(world, lives)
     assert (found["steps_to_first_reward"], found["steps_to_later_rewards"], found["reward"]) == (1, 1, 65)
+    assert found["lives_with_reward"] == 1
+    none = maze.measures(world, maze.Lives(rewards, rewards, -rewards, rewards > 0))
+    waits = (none["steps_to_first_reward"], none["steps_to_later_rewards"], none["lives_with_reward"])
+    assert waits == (world.length, world.length, 0)
 
 
 @pytest.mark.usefixtures("no_figures")
