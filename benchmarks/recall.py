@@ -13,7 +13,6 @@ and what it must read and write of dense traces at the rate of a copy.
 """
 
 import json
-import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from benchmarks.memory import apart, peak
 from benchmarks.timing import alternate, relative_error, spread
 from plastic import functional as PF
 from plastic.errors import UserError
@@ -186,12 +186,8 @@ def rates(units: int, rows: int, device: torch.device) -> tuple[float, float]:
 
 
 def peak_megabytes(task: Task, side: str) -> float | None:
-    """What one episode needs at its peak beyond the parameters and Adam's state: their gradients are counted.
-
-    Resident memory in a process of its own; None where the system does not tell it (other than Linux).
-    """
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (task, side))
+    """What one episode needs at its peak beyond the parameters and Adam's state: their gradients are counted."""
+    return apart(_peak, task, side)
 
 
 def _peak(task: Task, side: str) -> float | None:
@@ -199,19 +195,7 @@ def _peak(task: Task, side: str) -> float | None:
     getattr(small, side)(small.episodes(1))
     bench = Bench(task, torch.device("cpu"))
     episodes = bench.episodes(1)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
-        before = _status("VmRSS")
-        getattr(bench, side)(episodes)
-        return (_status("VmHWM") - before) / 1e3
-    except (OSError, StopIteration):
-        return None
-
-
-def _status(name: str) -> float:
-    """In kB, as Linux tells it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return float(next(line.split()[1] for line in lines if line.startswith(name)))
+    return peak(lambda: getattr(bench, side)(episodes))
 
 
 def main(arguments: Arguments) -> dict[str, object]:

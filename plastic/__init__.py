@@ -3,6 +3,7 @@
 from plastic import functional
 from plastic.functional import PlasticState
 from plastic.linear import PlasticLinear
+from plastic.lstm import PlasticLSTMCell, PlasticLSTMState
 from plastic.recurrent import PlasticRNN, PlasticRNNCell
 from plastic.rules import ClippedHebb, Hebb, Modulated, Oja, Retroactive, Rule
 
@@ -11,6 +12,8 @@ __all__ = [
     "Hebb",
     "Modulated",
     "Oja",
+    "PlasticLSTMCell",
+    "PlasticLSTMState",
     "PlasticLinear",
     "PlasticRNN",
     "PlasticRNNCell",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from plastic import functional as PF
 from plastic.coefficients import Alpha, alpha_kind, alpha_parameter, eta_parameter, factory_options, reset_alpha
 from plastic.functional import PlasticState
+from plastic.kernels import common, stepwise
 from plastic.kernels.common import NONLINEARITIES
 from plastic.rules import Rule, as_rule
 
@@ -106,6 +107,25 @@ class PlasticRNNCell(nn.Module):
                 *PF.retroactive_step(state.trace, state.eligibility, state.hidden, post, self.eta, self.rule, m),
             )
         return post, PlasticState(post, PF.trace_step(state.trace, state.hidden, post, self.eta, self.rule, m))
+
+    @torch.no_grad()
+    def step_(self, input: Tensor, state: PlasticState) -> tuple[Tensor, PlasticState]:
+        """``forward`` without gradients, in place on the traces of ``state``: for acting, where a step is asked once.
+
+        The state that is returned has the same traces; the one that was given is no longer what it was.
+        """
+        if self.alpha is None or self.eta is None or state.trace is None:
+            return self.forward(input, state)
+        if self.alpha.dim() == 2:  # weight + alpha * trace in one pass
+            effective = torch.addcmul(self.weight, self.alpha, state.trace)
+            recurrent = (state.hidden.unsqueeze(1) @ effective).squeeze(1)
+        else:
+            recurrent = PF.plastic_linear(state.hidden, self.weight, self.alpha, state.trace)
+        post = NONLINEARITIES[self.nonlinearity][0](recurrent + self.project(input))
+        m = None if self.modulator is None else torch.tanh(post @ self.modulator[0] + self.modulator[1]).unsqueeze(-1)
+        traces = [state.trace] if state.eligibility is None else [state.trace, state.eligibility]
+        stepwise.advance_(traces, state.hidden, *common.vectors(self.rule, post, self.eta, m), m, self.rule)
+        return post, state._replace(hidden=post)
 
     def extra_repr(self) -> str:
         alpha = alpha_kind(self.alpha)

@@ -89,6 +89,52 @@ def plastic_rnn(
     return torch.stack(activities, dim=1), torch.stack(traces), final
 
 
+def plastic_lstm(
+    input: Tensor,
+    weight_ih: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    alpha: Tensor,
+    eta: Tensor,
+    rule: str,
+    modulator: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An LSTM, gate by gate, whose cell input hears the hidden state through w_ij + alpha_ij H_ij(t).
+
+    input (T, B, I), weight_ih (I, 4N), weight (N, 4N), bias (4N,) in the order i, f, g, o; everything starts at zero
+    -> activity (T, B, N), the last memory (B, N) and trace (B, N, N).
+    """
+    N = len(weight)
+    (ih_i, ih_f, ih_g, ih_o), (hh_i, hh_f, hh_g, hh_o) = weight_ih.split(N, 1), weight.split(N, 1)
+    b_i, b_f, b_g, b_o = bias.split(N)
+    activities, memories, traces = [], [], []
+    for b in range(input.shape[1]):
+        h = c = input.new_zeros(N)
+        H = E = input.new_zeros(N, N)
+        activity = []
+        for x in input[:, b]:
+            i = torch.sigmoid(x @ ih_i + h @ hh_i + b_i)
+            f = torch.sigmoid(x @ ih_f + h @ hh_f + b_f)
+            g = torch.tanh(x @ ih_g + h @ (hh_g + alpha * H) + b_g)
+            o = torch.sigmoid(x @ ih_o + h @ hh_o + b_o)
+            c = f * c + i * g
+            before, h = h, o * torch.tanh(c)
+            m = torch.tanh(h @ modulator[0] + modulator[1]) if modulator is not None else None
+            if rule == "retroactive":
+                assert m is not None
+                H, E = retroactive(H, E, before, g, eta, m)
+            elif rule == "modulated":
+                assert m is not None
+                H = modulated(H, before, g, m)
+            else:
+                H = UNMODULATED[rule](H, before, g, eta)
+            activity.append(h)
+        activities.append(torch.stack(activity))
+        memories.append(c)
+        traces.append(H)
+    return torch.stack(activities, dim=1), torch.stack(memories), torch.stack(traces)
+
+
 def trace_write(trace: Tensor, pre: Tensor, post: Tensor, eta: Tensor, rule: str, m: Tensor | None = None) -> Tensor:
     """T known steps, one at a time: trace (B, I, O), pre (B, T, I), post (B, T, O), m (B, T)."""
     written = []

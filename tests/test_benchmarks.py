@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks import recall
+from benchmarks import maze, recall
 from benchmarks.omniglot import Bench
 from benchmarks.timing import alternate, relative_error
 from tasks.omniglot import Config
@@ -43,6 +43,27 @@ def test_the_plain_recall_needs_more_memory_than_ours() -> None:
         pytest.skip("this system does not tell the peak")
     assert plain > 3 * ours
     assert ours > 4 * 301**2 * 4 / 1e6  # the last trace and the gradients at least
+
+
+@pytest.mark.parametrize("rule", ["oja", "hebb", "clipped_hebb"])
+def test_plain_maze_and_ours_live_the_same_lives_and_have_the_same_gradients(rule: str) -> None:
+    """Red when the plain loop writes before it answers, discounts otherwise, or takes one life's value for all."""
+    bench = maze.Bench(maze.Work(lives=3, steps=40, units=9, rule=rule), torch.device("cpu"))
+    with torch.no_grad():  # a plastic part that matters
+        bench.agent.core.rnn.cell.alpha.mul_(30)
+        bench.agent.core.rnn.cell.eta.fill_(0.2)
+    errors = bench.disagreement()
+    assert set(errors) == {"loss", *(name for name, _ in bench.agent.named_parameters())}
+    assert all(p.grad.abs().max() > 0 for p in bench.agent.parameters())
+    assert max(errors.values()) < 1e-4
+
+
+def test_an_update_of_the_maze_needs_less_memory_than_plainly() -> None:
+    """Red when looking back keeps a trace for each step."""
+    plain, ours = (maze.peak_megabytes(maze.Work(lives=4, steps=100, units=150), side) for side in ("plain", "ours"))
+    if plain is None or ours is None:
+        pytest.skip("this system does not tell the peak")
+    assert plain > 3 * ours
 
 
 def test_works_take_turns() -> None:

@@ -6,6 +6,7 @@ last, ``result.json``.
 
 import json
 import logging
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -123,6 +124,19 @@ class Run:
         """Images (K, H, W) in [0, 1] side by side in TensorBoard."""
         with writing(self.folder):
             self._events.add_images(name, images.unsqueeze(1), episodes)
+
+    def film(self, name: str, gif: bytes, episodes: int) -> None:
+        """A moving picture (GIF) as ``figures/<name>.gif`` and among TensorBoard's images."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        path = self.folder / "figures" / f"{name}.gif"
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(gif)
+        width, height = struct.unpack("<HH", gif[6:10])  # where a GIF's header has them
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
+        with writing(self.folder):
+            self._events.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), episodes)
 
     def history(self) -> History:
         """All that was logged, in order."""

@@ -17,7 +17,7 @@ from plastic.rules import Rule
 SEGMENT = 8  # steps whose traces are held at once in backward
 
 
-def _advance_(traces: list[Tensor], pre: Tensor, retain: Tensor, write: Tensor, m: Tensor | None, rule: Rule) -> None:
+def advance_(traces: list[Tensor], pre: Tensor, retain: Tensor, write: Tensor, m: Tensor | None, rule: Rule) -> None:
     """One step of a rule, in place on (trace,) or (trace, eligibility)."""
     trace, driven = traces[0], traces[-1]
     if rule.retroactive and m is not None:
@@ -57,7 +57,7 @@ def forward(x: Tensors, plan: Plan) -> tuple[Tensor, ...]:
             free = f(post + _respond(x, pre, traces[0], scratch))
             post = free if x.clamp is None else torch.where(x.clamp[t], post, free)
         m = signal(x, post)
-        _advance_(traces, pre, *vectors(plan.rule, post, x.eta, m), m, plan.rule)
+        advance_(traces, pre, *vectors(plan.rule, post, x.eta, m), m, plan.rule)
         outputs[t] = pre = post
     return outputs, *traces
 
@@ -136,7 +136,7 @@ class _Backward:
         traces = self._copy(traces)
         for t in range(start, stop):
             m = None if self.m is None else self.m[t]
-            _advance_(traces, self.pres[t], self.retain[t], self.write[t], m, self.rule)
+            advance_(traces, self.pres[t], self.retain[t], self.write[t], m, self.rule)
         return traces
 
     def _copy(self, traces: list[Tensor]) -> list[Tensor]:

@@ -11,7 +11,14 @@ from typing import NamedTuple
 SUPPORT = Path(__file__).parent
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["matplotlib.backends.backend_agg", "scipy.stats", "torch._dynamo", "torch.utils.tensorboard", "tasks.omniglot"]
+    [
+        "matplotlib.backends.backend_agg",
+        "scipy.stats",
+        "torch._dynamo",
+        "torch.utils.tensorboard",
+        "tasks.omniglot",
+        "agents.maze_a2c",
+    ]
 )
 CHILD = """
 import os, runpy, sys
