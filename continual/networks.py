@@ -129,6 +129,8 @@ class ConvNet(nn.Module):
     (R, B, 3, S, S) -> (R, B, units). ``chances``, one generator a replica, drop units in training; none, none dropped.
     """
 
+    drops = True
+
     def __init__(
         self,
         side: int,
