@@ -97,4 +97,5 @@ class DHPSoftmax(nn.Module):
         classes = torch.arange(self.out_features, device=y.device)
         post = (y.unsqueeze(-1) == classes).to(self.trace.dtype)  # (B, d)
         retain, write = ClassMeans().vectors(post, self.eta[..., None, None])
+        assert isinstance(write, Tensor)
         return self.trace * retain + h.to(self.trace.dtype).mT @ write

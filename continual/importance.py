@@ -154,7 +154,7 @@ def _gradients(layer: nn.Module, h: Tensor, delta: Tensor, measure: str) -> Sums
     at = 0 if getattr(layer, "replicas", None) is None else 1  # where the samples are
 
     def gradient(x: Tensor, d: Tensor) -> Sums:
-        _, pull = vjp(lambda parameters: functional_call(layer, parameters, (x.unsqueeze(at),)), own)
+        pull = vjp(lambda parameters: functional_call(layer, parameters, (x.unsqueeze(at),)), own)[1]
         (found,) = pull(d.unsqueeze(at))
         return dict(found)
 

@@ -102,12 +102,13 @@ def split(
     for size in groups:
         own = slice(first, first + size)
         alone = scenario == "task"
-        rows = [((labels >= own.start) & (labels < own.stop)).nonzero().flatten() for labels in (parts[1], parts[3])]
+        train, test = (((y >= own.start) & (y < own.stop)).nonzero().flatten() for y in (parts[1], parts[3]))
         every = slice(0, units)
         tasks.append(
             Task(
                 tuple(range(own.start, own.stop)),
-                *rows,
+                train,
+                test,
                 offset=-first if scenario == "domain" else 0,
                 taught=own if alone and masked else every,
                 answered=own if alone else every,

@@ -1,4 +1,4 @@
-"""Regularizers by name. One of your own: a file with a subclass of ``Regularizer`` or ``Quadratic``, and a line here."""
+"""Regularizers by name. One of your own: a file with a subclass of ``Regularizer`` or ``Quadratic``, a line here."""
 
 from collections.abc import Callable
 from typing import Literal
