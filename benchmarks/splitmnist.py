@@ -145,17 +145,17 @@ class Bench:
         learner.network.zero_grad()
         logits = learner.network(x.expand(R, -1, -1), y.expand(R, -1))[0, :, task.taught]
         F.cross_entropy(logits, y).backward()
-        ours = {name: p.grad[0] for name, p in learner.network.named_parameters() if p.grad is not None}
+        ours = {name: _grad(p)[0] for name, p in learner.network.named_parameters()}
         pairs = [
-            (ours["hidden.0.weight"], self.plain.first.weight.grad.T),
-            (ours["hidden.1.weight"], self.plain.second.weight.grad.T),
-            (ours["hidden.0.bias"], self.plain.first.bias.grad),
-            (ours["head.weight"], self.plain.head.weight.grad),
-            (ours["head.alpha"], self.plain.head.alpha.grad),
-            (ours["head.eta"].reshape(1), self.plain.head.eta.grad),
+            (ours["hidden.0.weight"], _grad(self.plain.first.weight).T),
+            (ours["hidden.1.weight"], _grad(self.plain.second.weight).T),
+            (ours["hidden.0.bias"], _grad(self.plain.first.bias)),
+            (ours["head.weight"], _grad(self.plain.head.weight)),
+            (ours["head.alpha"], _grad(self.plain.head.alpha)),
+            (ours["head.eta"].reshape(1), _grad(self.plain.head.eta)),
         ]
         learner.network.zero_grad()
-        return max(relative_error(a, b) for a, b in pairs if b is not None)
+        return max(relative_error(a, b) for a, b in pairs)
 
     def ours(self, name: str, updates: int) -> None:
         for _ in range(updates):
@@ -164,6 +164,11 @@ class Bench:
     def published(self, updates: int) -> None:
         for _ in range(updates):
             self.plain_step(self.rows())
+
+
+def _grad(parameter: Tensor) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 def main(arguments: Arguments) -> dict[str, object]:

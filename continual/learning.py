@@ -234,8 +234,9 @@ def learn(config: ContinualOptions, run: Run, stream: Stream, make_network: Make
         )
         for r in range(len(learner.seeds))
     ]
-    matrices = record.matrix[:, : learned + 1].nan_to_num(-1).tolist()
-    shown = {"tasks_learned": learned, "strength": config.settled_strength, "accuracy_matrix": matrices}
+    matrices = record.matrix[:, : learned + 1].tolist()
+    rows = [[[None if x != x else x for x in row] for row in matrix] for matrix in matrices]  # joint: none between
+    shown = {"tasks_learned": learned, "strength": config.settled_strength, "accuracy_matrix": rows}
     return Together(outcomes, shown)
 
 

@@ -1,7 +1,9 @@
 """What each regularizer adds: seconds of an update, seconds at the end of a task, and bytes."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from matplotlib.figure import Figure
@@ -20,25 +22,25 @@ def costs(
     config: ContinualOptions, stream: Stream, hidden: tuple[int, ...], device: torch.device, updates: int
 ) -> Study:
     """Timed in turns, in the second task, where every penalty acts."""
-    learners: dict[str, Learner] = {}
-    ends: dict[str, float] = {}
+    learners: dict[Name, Learner] = {}
+    ends: dict[Name, float] = {}
     for name in NAMES:
         given = replace(config, reg=name, strength=None if name == "none" else 1e-3)
         learner = Learner(given, stream, lambda s, R: MLP((s.train.shape[1], *hidden), s.units, R), device)
         learner.step()
-        ends[name] = _timed(device, lambda: _end(learner))  # noqa: B023
+        ends[name] = _timed(device, partial(_end, learner))
         learners[name] = learner
-    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
+    seconds: dict[Name, list[float]] = {name: [] for name in NAMES}
     for turn in range(updates + 2):
-        for name, learner in learners.items():
-            taken = _timed(device, learner.step)
+        for name in NAMES:
+            taken = _timed(device, learners[name].step)
             if turn > 1:
                 seconds[name].append(taken)
     plain = sorted(seconds["none"])[updates // 2]
     rows: list[dict[str, str | float]] = []
-    for name, learner in learners.items():
+    for name in NAMES:
         median = sorted(seconds[name])[updates // 2]
-        regularizer = learner.regularizer
+        regularizer = learners[name].regularizer
         kept = sum(value.nbytes for values in regularizer.tensors.values() for value in values.values())
         if isinstance(regularizer, SI):
             kept += sum(p.nbytes for p in regularizer.parameters.values())  # where a step began
@@ -63,9 +65,8 @@ def _end(learner: Learner) -> None:
     learner.regularizer.end_task(learner.examples(0), lambda inputs: learner.answer(inputs, 0))
 
 
-def _timed(device: torch.device, work: object) -> float:
+def _timed(device: torch.device, work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    assert callable(work)
     work()
     if device.type == "cuda":
         torch.cuda.synchronize()

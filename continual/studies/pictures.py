@@ -37,14 +37,14 @@ def descend(
 
 def hessian(count: int = 24, step: float = 0.4) -> Study:
     """On sum H theta² / 2, descent in steps e leaves Omega = H / (2 - e H): the Hessian's half as e goes to 0."""
-    H = torch.linspace(0.05, 4.5, count, dtype=torch.double)
+    H = torch.linspace(0.5, 4.5, count, dtype=torch.double)
     figure = Figure(figsize=(4.6, 3.8), layout="constrained")
     axes = figure.subplots()
     rows: list[dict[str, str | float]] = []
     for e in (step, step / 4, step / 40):
         point = Point(torch.ones(count, dtype=torch.double))
         si = SI(point, 0.0, xi=1e-30)
-        descend(point, si, lambda theta: (0.5 * H * theta.square()).sum(), int(400 / e), e)
+        descend(point, si, lambda theta: (0.5 * H * theta.square()).sum(), int(40 / e), e)
         si.end_task()
         omega, exact = si.tensors["importance"]["theta"], H / (2 - e * H)
         axes.plot(H, omega, ".", label=f"measured, e = {e:g}")
