@@ -128,7 +128,8 @@ class Learner:
         losses = F.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
         loss = losses.sum() / chosen.shape[1]  # every seed has its own gradient
         self.optimizer.zero_grad()
-        loss.backward()
+        if loss.requires_grad:  # a memory has nothing to descend
+            loss.backward()
         self.regularizer.add_penalty_grad_()
         self.optimizer.step()
         self.regularizer.after_step()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from continual.dhp import DHPSoftmax
+from continual.memory import ClassMemory
 from plastic.coefficients import ALPHA_SCALE
 from plastic.experiment import generator
 
@@ -76,10 +77,13 @@ class Conv2d(nn.Module):
 
 
 def head(kind: str, features: int, units: int, replicas: int, eta: float, alpha: float, zero: bool) -> nn.Module:
-    """The read-out: ``linear``, or ``dhp``; ``zero``: its slow weights start at nothing, as in the SI program."""
-    layer: nn.Module = (
-        DHPSoftmax(features, units, eta, alpha, replicas) if kind == "dhp" else Linear(features, units, replicas)
-    )
+    """The read-out: ``linear``, ``dhp``, or ``memory``; ``zero``: slow weights start at nothing, as in SI's program."""
+    makers: dict[str, Callable[[], nn.Module]] = {
+        "linear": lambda: Linear(features, units, replicas),
+        "dhp": lambda: DHPSoftmax(features, units, eta, alpha, replicas),
+        "memory": lambda: ClassMemory(features, units, replicas),
+    }
+    layer = makers[kind]()
     if zero:
         with torch.no_grad():
             for name, parameter in layer.named_parameters():
@@ -113,6 +117,7 @@ class MLP(nn.Module):
             PlasticHidden(i, o, replicas, eta, alpha) if plastic_hidden else Linear(i, o, replicas)
             for i, o in pairwise(sizes)
         )
+        self.hidden.requires_grad_(kind != "memory")  # over random features
         self.head = head(kind, sizes[-1], units, replicas, eta, alpha, zero)
 
     def forward(self, x: Tensor, y: Tensor | None = None, chances: Sequence[torch.Generator] = ()) -> Tensor:

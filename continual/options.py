@@ -43,8 +43,8 @@ class ContinualOptions(Options):
     """which Fisher information EWC takes; batched needs a much larger --strength"""
     importance_examples: int | None = None
     """examples of a task that importance is measured on; none: all of them"""
-    head: Literal["linear", "dhp"] = "linear"
-    """read-out: linear, or DHP-Softmax"""
+    head: Literal["linear", "dhp", "memory"] = "linear"
+    """read-out: linear; DHP-Softmax; memory: class statistics over frozen random features, without gradients"""
     eta: float = 1e-3
     """plasticity rate of DHP, where it starts"""
     alpha: float = 0.01
@@ -99,6 +99,8 @@ class ContinualOptions(Options):
             given_name = getattr(self, name)
             has_trace = self.head == "dhp" or given_name == plain
             require(has_trace, f"--{name} {given_name} needs a trace: give --head dhp too")
+        learns = self.head != "memory" or self.reg == "none"
+        require(learns, "--head memory has no weights that learn, and nothing for --reg to protect: leave one out")
         if self.scenario == "class" and self.reg in MEMORIES_OF_A_TASK:
             warnings.warn(
                 f"--reg {self.reg} cannot work in the class scenario: it protects weights, but nothing ever teaches "

@@ -59,6 +59,7 @@ class Config(ContinualOptions):
         super().validate()
         require(min(self.widths) >= 1, f"--widths: expected at least 1 each, got {self.widths}")
         require(self.plastic == "readout", "--plastic all: convolutions are not plastic here; leave it out")
+        require(self.head != "memory", "--head memory: random convolutions are no features; choose another head")
         tens = self.benchmark == "cifar10" or 2 <= self.tasks <= 11
         require(tens, f"--tasks {self.tasks}: expected 2 to 11, CIFAR-10 and tens of CIFAR-100")
 

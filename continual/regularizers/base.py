@@ -36,7 +36,7 @@ class Regularizer:
 
     def penalty(self) -> Tensor:
         """What is added to the loss: ()."""
-        return next(iter(self.parameters.values())).new_zeros(())
+        return next(self.model.parameters()).new_zeros(())
 
     def add_penalty_grad_(self) -> None:
         """Add the gradient of the penalty to ``.grad``, which holds the gradient of the task's loss."""
