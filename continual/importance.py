@@ -56,8 +56,8 @@ def fisher(
         p = logits.softmax(-1)
         classes = torch.arange(logits.shape[-1], device=logits.device)
         if kind == "exact":
-            for c in classes.unbind():
-                yield p[..., c, None].sqrt() * ((classes == c).to(p.dtype) - p)
+            for c in range(logits.shape[-1]):
+                yield p[..., c : c + 1].sqrt() * ((classes == c).to(p.dtype) - p)
             return
         if kind == "sampled":
             drawn = torch.multinomial(p.flatten(0, -2).cpu(), 1, generator=chance)
