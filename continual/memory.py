@@ -18,7 +18,7 @@ class ClassMemory(nn.Module):
         z_c = h C⁻¹ mu_cᵀ - mu_c C⁻¹ mu_cᵀ / 2,   and minus infinity for a class that was never shown.
 
     The order of examples does not matter but for rounding. In training the logits are those of the nearest mean, C = 1,
-    which need no inverse; they are reported as the loss and teach nothing.
+    which need no inverse; they carry no gradient, so the layers below stay as they were initialised.
 
     Args:
         in_features, out_features, replicas: as for ``DHPSoftmax``; memory is m² numbers a replica.

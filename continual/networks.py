@@ -117,7 +117,6 @@ class MLP(nn.Module):
             PlasticHidden(i, o, replicas, eta, alpha) if plastic_hidden else Linear(i, o, replicas)
             for i, o in pairwise(sizes)
         )
-        self.hidden.requires_grad_(kind != "memory")  # over random features
         self.head = head(kind, sizes[-1], units, replicas, eta, alpha, zero)
 
     def forward(self, x: Tensor, y: Tensor | None = None, chances: Sequence[torch.Generator] = ()) -> Tensor:

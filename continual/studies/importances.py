@@ -97,6 +97,8 @@ def across_tasks(with_penalty: RememberingSI, without: RememberingSI) -> Study:
             paths = torch.stack([path[name].flatten().double() for path in si.paths])
             matrix = torch.corrcoef(paths).cpu()
             image = axes.imshow(matrix.numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
+            axes.set_xticks(range(len(matrix)), [str(task + 1) for task in range(len(matrix))])
+            axes.set_yticks(range(len(matrix)), [str(task + 1) for task in range(len(matrix))])
             axes.set(title=f"{name}, {label}", xlabel="task", ylabel="task")
             off = matrix[~torch.eye(len(matrix), dtype=torch.bool)]
             rows.append({"penalty": label, "layer": name, "mean correlation of different tasks": float(off.mean())})

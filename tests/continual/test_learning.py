@@ -58,6 +58,21 @@ def test_convolutions_side_by_side(tmp_path):
     assert_close(_weights(tmp_path / "alone"), weights, rtol=1e-3, atol=1e-5)
 
 
+def test_every_seed_and_update_drops_units_of_its_own(folder, monkeypatch):
+    """Red if seeds share their dropped units, or an update repeats those of another."""
+    drawn = []
+    forward = splitcifar.ConvNet.forward
+
+    def watching(self, x, y=None, chances=()):
+        drawn.extend(chance.initial_seed() for chance in chances)
+        return forward(self, x, y, chances)
+
+    monkeypatch.setattr(splitcifar.ConvNet, "forward", watching)
+    result = splitcifar.main(splitcifar.Config(out=folder, seeds=2, device="cpu", widths=(2, 3, 8), epochs=1, batch=50))
+    assert result["episodes"] == 4
+    assert len(set(drawn)) == len(drawn) == 2 * 4
+
+
 RESUMED = {
     "si, dhp": {"reg": "si", "head": "dhp", "seeds": 2},
     "online ewc, adam": {"reg": "online_ewc", "optimizer": "adam", "lr": 0.01},
