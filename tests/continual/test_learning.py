@@ -160,6 +160,23 @@ def test_scratch_counts_every_task_when_it_was_learned(folder):
     assert set(found["metrics"]) == {"average_accuracy", "train_accuracy"}
 
 
+def test_scratch_starts_every_task_afresh(folder, monkeypatch):
+    """Weights and trace. Red if the network goes on, or all tasks start from the same weights."""
+    starts = []
+    begin = Learner.begin
+
+    def watching(self, number):
+        begin(self, number)
+        starts.append((self.network.hidden[0].weight.detach().clone(), self.network.head.trace.abs().sum().item()))
+
+    monkeypatch.setattr(Learner, "begin", watching)
+    _split(folder, scratch=True, head="dhp", epochs=1, tasks=2)
+    (first, _), (second, trace) = starts
+    assert trace == 0
+    assert not torch.equal(first, second)
+    assert second.abs().max() <= 1 / 6  # as it is initialised: U(-1/sqrt(36), 1/sqrt(36))
+
+
 def test_every_example_is_seen_once_in_an_epoch(folder):
     """The last, smaller batch too. Red if it is dropped, or positions are taken for rows."""
     seen: list[list[int]] = []
