@@ -14,7 +14,7 @@ from torch import nn
 from continual.learning import learn
 from continual.networks import MLP
 from continual.options import ContinualOptions
-from continual.scenarios import Stream, split
+from continual.scenarios import Scale, Stream, split
 from plastic.data import load_labelled
 from plastic.experiment import Presets, Run, Together, command, conduct_together, require
 
@@ -41,6 +41,8 @@ class Config(ContinualOptions):
     """auto: MNIST, and generated digits where it cannot be had"""
     hidden: tuple[int, ...] = (256, 256)
     """units of the hidden layers"""
+    scale: Scale = "standard"
+    """inputs: unit, pixels from 0 to 1; standard, mean 0 and deviation 1, which forgets less; raw, 0 to 255"""
 
     def validate(self) -> None:
         super().validate()

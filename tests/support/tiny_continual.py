@@ -9,7 +9,15 @@ import continual.splitmnist as splitmnist
 from plastic.data import Labelled
 from plastic.experiment import command
 
-TINY: dict[str, Any] = {"device": "cpu", "hidden": (12,), "epochs": 2, "batch": 8, "lr": 0.1, "xi": 0.1}
+TINY: dict[str, Any] = {
+    "device": "cpu",
+    "hidden": (12,),
+    "epochs": 2,
+    "batch": 8,
+    "lr": 0.1,
+    "xi": 0.1,
+    "scale": "unit",
+}
 
 
 @functools.cache
