@@ -151,8 +151,8 @@ def test_replicas_are_measured_apart(head, kind):
 
 
 def test_measuring_leaves_the_model_as_it_was():
-    """Red if gradients stay, training mode is lost, a hook stays, or DHP's trace moves."""
-    model, (x, y) = MLP((I, 5), C, 1, "dhp").double(), _data(I, replicas=(1,))
+    """Red if gradients stay, training mode is lost, a hook stays, or a trace moves."""
+    model, (x, y) = MLP((I, 5), C, 1, "dhp", plastic_hidden=True).double(), _data(I, replicas=(1,))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     fisher(model, slow_parameters(model), _batches(x, y, 1))
     assert model.training
