@@ -2,9 +2,11 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import tiny_continual
 import torch
 from processes import Process
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -102,6 +104,28 @@ def test_the_regularizers_take_convolutions(folder, reg):
         *("full.weight", "full.bias", "head.weight"),
     }
     assert all(value.sum() > 0 for value in held.values())
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_cifar_10_and_then_tens_of_cifar_100(folder, monkeypatch):
+    """Red if the second dataset's classes take the units of the first, or generated digits pass for CIFAR."""
+    asked = []
+
+    def load(name, *arguments, **options):
+        asked.append(name)
+        return tiny_continual.blobs(3, 8)
+
+    monkeypatch.setattr(splitcifar, "load_labelled", load)
+    _cifar(folder, benchmark="cifar100", dataset="real")
+    assert asked == ["cifar10", "cifar100"]
+    weights = torch.load(folder / "checkpoint.pt", weights_only=True)["parts"]["network"]
+    assert weights["head.weight"].shape == (1, 8, 20)
+    assert (weights["head.weight"] != 0).any(1).all()  # every unit has been taught
+    monkeypatch.setattr(
+        splitcifar, "load_labelled", lambda *a, **o: replace(tiny_continual.blobs(3, 8), generated=True)
+    )
+    with pytest.raises(UserError, match="needs CIFAR"):
+        _cifar(folder / "other", benchmark="cifar100")
 
 
 @pytest.mark.parametrize("module", [splitmnist, permutedmnist, splitcifar])
