@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from benchmarks import maze, recall
+from benchmarks import maze, recall, splitmnist
 from benchmarks.omniglot import Bench
 from benchmarks.timing import alternate, relative_error
+from continual.scenarios import split
+from plastic.data import Labelled
 from tasks.omniglot import Config
 
 
@@ -77,3 +79,18 @@ def test_works_take_turns() -> None:
 def test_relative_error_is_relative() -> None:
     """Red when the norm of what was expected is left out."""
     assert relative_error(torch.full((4,), 11.0), torch.full((4,), 10.0)) == pytest.approx(0.1)
+
+
+def test_plain_splitmnist_and_ours_have_the_same_gradients() -> None:
+    """Red when the plain loop lets a missing class decay, or when our loss is a mean over the seeds."""
+    images = torch.randint(256, (640, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    labels = torch.arange(640) % 10
+    source = Labelled("noise", images, labels, images[:10], labels[:10], 10)
+    stream = split(source, 5, "task", "unit", False, torch.device("cpu"))
+    bench = splitmnist.Bench(2, stream, torch.device("cpu"))
+    head = bench.learners["dhp"].network.head
+    with torch.no_grad():  # a plastic part that matters
+        head.alpha.mul_(30)
+        head.eta.fill_(0.4)
+    assert head.trace.abs().sum() > 0
+    assert bench.largest_error() < 1e-4

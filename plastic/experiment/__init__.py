@@ -1,6 +1,6 @@
 """What every command shares: options and presets, run folder, training loop, checkpoint and resume, statistics."""
 
-from plastic.experiment.conduct import Outcome, conduct
+from plastic.experiment.conduct import Outcome, Together, conduct, conduct_together
 from plastic.experiment.machine import generator
 from plastic.experiment.options import Diverged, Options, Presets, command, require
 from plastic.experiment.run import History, Run
@@ -19,8 +19,10 @@ __all__ = [
     "Progress",
     "Run",
     "Stateful",
+    "Together",
     "command",
     "conduct",
+    "conduct_together",
     "estimate",
     "generator",
     "require",

@@ -76,6 +76,33 @@ def conduct(
     return result
 
 
+class Together(NamedTuple):
+    """What several seeds came to that ran side by side."""
+
+    outcomes: Sequence[Outcome]
+    """one a seed"""
+    facts: Mapping[str, Any]
+    """more for result.json, as plain JSON values"""
+
+
+def conduct_together(config: C, task: str, experiment: Callable[[C, Run], Together]) -> dict[str, Any]:
+    """Run ``experiment``, which takes all seeds at once, in one folder. Returns what result.json holds."""
+    config.validate()
+    device = pick_device(config.device)
+    folder = config.out or Path("runs") / task / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config.seed}"
+    _refuse_other_layout(folder, False)
+    try:
+        with interruptible(), Run(folder, task, config, device) as run:
+            found = experiment(config, run)
+    except Interrupted as stop:
+        raise Interrupted(stop.signal, f"{stop}: go on with the same command, --out {folder} --resume") from stop
+    result = {**_result(config, task, device, found.outcomes), **found.facts}
+    write_json(folder / "result.json", result)
+    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {folder / 'figures'}")
+    print(f"watch    tensorboard --logdir {folder}", flush=True)
+    return result
+
+
 def _refuse_other_layout(folder: Path, several: bool) -> None:
     """UserError where one seed would go over the folder of several, or the other way round."""
     with writing(folder):

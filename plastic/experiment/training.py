@@ -6,7 +6,7 @@ Losses stay on the device between two evaluations, so nothing waits for them.
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -46,15 +46,15 @@ def train(
     parts: Mapping[str, Stateful | torch.Generator],
     episodes: int,
     batch: int,
-    every: int,
+    every: int | Collection[int],
     facts: Mapping[str, Any] | None = None,
 ) -> Progress:
     """Call ``step``, one update on ``batch`` episodes, until ``episodes`` are done or --max-seconds are over.
 
     Args:
         step: returns scalars on the device, ``loss`` among them; logged as their means under ``train/``.
-        evaluate: given the episodes so far, returns scalars with their full names; called every ``every`` episodes,
-            before each checkpoint, and at the end.
+        evaluate: given the episodes so far, returns scalars with their full names; called every ``every`` episodes, or
+            at these counts, before each checkpoint, and at the end.
         parts: what the checkpoint holds; restored first when the run resumes.
         facts: more for the checkpoint (dicts, lists, tensors, numbers, strings).
     Raises Diverged for a non-finite loss or weight, keeping the last good checkpoint; Interrupted after SIGINT or
@@ -72,6 +72,9 @@ def train(
         }
         position = {"episodes": progress.episodes, "logged": progress.logged, "seconds": progress.seconds}
         run.save({**position, "recorded": recorded, "parts": states, **(facts or {})})
+
+    def due(at: int) -> bool:
+        return at % every < batch if isinstance(every, int) else at in every
 
     def report(bar: Any) -> None:
         means = _means(progress)
@@ -94,7 +97,7 @@ def train(
             progress.episodes += batch
             progress.seconds = time.monotonic() - started
             bar.update(batch)
-            if progress.episodes % every < batch or progress.episodes >= episodes:
+            if due(progress.episodes) or progress.episodes >= episodes:
                 _check_finite(progress, parts, batch)
                 report(bar)
                 save()

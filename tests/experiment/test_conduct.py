@@ -12,7 +12,7 @@ from tiny_task import Config, experiment, main
 from torch.testing import assert_close
 
 from plastic.errors import UserError
-from plastic.experiment import Diverged, Estimate, Interrupted, Outcome, checkpoint, conduct
+from plastic.experiment import Diverged, Estimate, Interrupted, Outcome, Together, checkpoint, conduct, conduct_together
 from plastic.experiment.figures import matrices
 
 SMALL = {"episodes": 8, "every": 4, "device": "cpu"}
@@ -211,3 +211,23 @@ def test_the_printed_line_holds_the_first_metrics(folder, capsys):
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny on")]
     assert "metric4 4.0000 ± 0.0000, and 2 more" in line
     assert "metric5" not in line
+
+
+def test_seeds_side_by_side_share_a_folder(folder):
+    """Red if they are split over folders, a fact is lost, or a seed's outcome is taken for all of them."""
+
+    def together(config, run):
+        outcomes = [
+            Outcome("noise", 8, 0.5, {"size": Estimate(float(seed), float("nan"))}) for seed in range(config.seeds)
+        ]
+        return Together(outcomes, {"matrix": [[1.0]]})
+
+    result = conduct_together(Config(out=folder, seeds=3, **SMALL), "tiny", together)
+    assert _read(folder) == result
+    assert list(result) == [*KEYS, "matrix"]
+    assert result["seeds"] == [0, 1, 2]
+    assert result["seconds_per_seed"] == [0.5] * 3
+    assert result["metrics"]["size"]["per_seed"] == [0.0, 1.0, 2.0]
+    assert not list(folder.glob("seed-*"))
+    with pytest.raises(UserError, match="holds a run"):
+        conduct_together(Config(out=folder, seeds=3, **SMALL), "tiny", together)

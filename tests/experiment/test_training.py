@@ -260,3 +260,11 @@ def test_a_row_is_json(trained, folder):
     (line,) = (folder / "metrics.jsonl").read_text().splitlines()
     row = json.loads(line, parse_constant=pytest.fail)
     assert {name.split("/")[0] for name in row} == {"episodes", "train", "eval", "plasticity", "time"}
+
+
+def test_evaluations_at_given_counts(start):
+    """``every`` as a collection. Red if other counts are evaluated, or the last one is left out."""
+    with start(episodes=24, batch=2) as run:
+        task = Task(run.config)
+        train(run, task.step, lambda n: task.evaluate(run, n), task.parts, 24, 2, {6, 20})
+    assert task.evaluated == [6, 20, 24]
