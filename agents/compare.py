@@ -20,7 +20,9 @@ from scipy.stats import ranksums
 from agents.figures import reward_curves
 from plastic.errors import UserError
 from plastic.experiment import History
-from plastic.experiment.run import read_history, write_json, writing
+from plastic.experiment.run import read_histories, write_json, writing
+
+REWARD = "eval/reward"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,20 +35,9 @@ class Arguments:
     """folder for reward.png, reward-seconds.png and comparison.json"""
 
 
-def histories(folder: Path) -> list[History]:
-    """What each seed of a run has logged. UserError where nothing was evaluated."""
-    seeds = sorted(folder.glob("seed-*"), key=lambda path: int(path.name.removeprefix("seed-"))) or [folder]
-    if not all((seed / "metrics.jsonl").exists() for seed in seeds):
-        raise UserError(f"{folder} holds no run: expected metrics.jsonl, or seed-N/metrics.jsonl for each seed")
-    found = [[row for row in read_history(seed) if "eval/reward" in row] for seed in seeds]
-    if not all(found):
-        raise UserError(f"{folder}: a seed of it was never evaluated; train longer, or leave it out")
-    return found
-
-
 def at(seeds: Sequence[History], key: str, value: float) -> list[float]:
     """The reward of each seed at its last evaluation up to a value of ``episodes`` or ``time/seconds``."""
-    return [[row["eval/reward"] for row in rows if row[key] <= value][-1] for rows in seeds]
+    return [[row[REWARD] for row in rows if row[key] <= value][-1] for rows in seeds]
 
 
 def compare(conditions: dict[str, list[History]]) -> dict[str, Any]:
@@ -73,7 +64,7 @@ def compare(conditions: dict[str, list[History]]) -> dict[str, Any]:
 def main(arguments: Arguments) -> dict[str, Any]:
     if len({run.name for run in arguments.runs}) < len(arguments.runs) or len(arguments.runs) < 2:
         raise UserError("--runs: expected at least two folders, each with a name of its own, which names its condition")
-    conditions = {run.name: histories(run) for run in arguments.runs}
+    conditions = {run.name: read_histories(run, REWARD) for run in arguments.runs}
     result = compare(conditions)
     with writing(arguments.out):
         arguments.out.mkdir(parents=True, exist_ok=True)

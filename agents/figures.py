@@ -10,7 +10,7 @@ from torch import Tensor
 from agents.a2c import Lives
 from agents.networks import Agent, Core
 from plastic.experiment import History, Run
-from plastic.experiment.figures import matrices
+from plastic.experiment.figures import matrices, quartiles
 
 BINS = 25  # points of a curve over a life
 SHOWN = 10  # rewards of a life, in order
@@ -30,30 +30,12 @@ def reward_curves(
 
     ``levels`` are rewards to compare with. A curve ends where the first of its seeds does.
     """
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, histories in conditions.items():
-        _curve(axes, name, histories, clock)
+    figure = quartiles(conditions, "eval/reward", "reward of a life", title, "seconds" if clock else "episodes")
+    (axes,) = figure.axes
     for name, level in levels.items():
         axes.axhline(level, color="grey", linestyle=":" if level else "-", linewidth=1)
         axes.annotate(f"{name} {level:.1f}", (0.01, level), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
-    axes.set(xlabel="training seconds" if clock else "training episodes", ylabel="reward of a life", title=title)
-    axes.grid(alpha=0.3)
-    if any(conditions):
-        axes.legend(loc="upper left", bbox_to_anchor=(0, 0.93))
     return figure
-
-
-def _curve(axes: Axes, name: str, histories: Sequence[History], clock: bool) -> None:
-    rows = [[row for row in history if "eval/reward" in row] for history in histories]
-    length = min(map(len, rows))
-    key = "time/seconds" if clock else "episodes"
-    at = np.median([[row[key] for row in seed[:length]] for seed in rows], axis=0)
-    values = np.array([[row["eval/reward"] for row in seed[:length]] for seed in rows])  # (seeds, evaluations)
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75), axis=0)
-    label = f"{name}: median of {len(rows)} seeds, quartiles" if len(rows) > 1 else name
-    (line,) = axes.plot(at, median, marker=".", label=label or None)
-    axes.fill_between(at, low, high, color=line.get_color(), alpha=0.25)
 
 
 def within_a_life(lives: Lives, title: str) -> Figure:

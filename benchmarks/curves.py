@@ -15,7 +15,7 @@ import tyro
 from plastic.errors import UserError
 from plastic.experiment import History
 from plastic.experiment.figures import quartiles
-from plastic.experiment.run import read_history, read_json, write_json, writing
+from plastic.experiment.run import read_histories, read_json, write_json, writing
 
 DIGITS = 4  # of a number in the file
 
@@ -37,13 +37,9 @@ class Arguments:
 
 
 def histories(folder: Path, metric: str) -> list[History]:
-    """What each seed of a run logged of this metric; UserError if there is nothing."""
-    places = sorted(folder.glob("seed-*"), key=lambda place: int(place.name.removeprefix("seed-"))) or [folder]
+    """What each seed of a run logged of this metric, in few digits."""
     keys = ("episodes", "time/seconds", metric)
-    found = [[{k: _short(row[k]) for k in keys} for row in read_history(place) if metric in row] for place in places]
-    if not all(found):
-        raise UserError(f"{folder} holds no {metric}: name the folder of a run, and one of its metrics")
-    return found
+    return [[{k: _short(row[k]) for k in keys} for row in seed] for seed in read_histories(folder, metric)]
 
 
 def _short(value: float) -> float:
@@ -66,6 +62,7 @@ def main(arguments: Arguments) -> None:
         write_json(Path(f"{arguments.out}-curves.json"), {"runs": machines, "histories": conditions})
         for against in ("episodes", "seconds"):
             figure = quartiles(conditions, arguments.metric, arguments.ylabel, arguments.title, against, log=True)
+            figure.axes[0].set_ylim(bottom=0)
             figure.savefig(f"{arguments.out}-{against}.png", dpi=100)
 
 

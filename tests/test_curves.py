@@ -39,7 +39,7 @@ def test_the_file_holds_what_every_seed_logged(tmp_path):
 def test_a_run_without_the_metric_is_one_sentence(tmp_path):
     """Red if an empty curve is drawn."""
     folder = _run(tmp_path / "a", [0.5], named="eval/other")
-    with pytest.raises(UserError, match=r"holds no eval/error_rate"):
+    with pytest.raises(UserError, match=r"no eval/error_rate was logged there"):
         main(Arguments(runs=(f"plastic={folder}",), out=tmp_path / "fair"))
     with pytest.raises(UserError, match="expected LABEL=FOLDER"):
         main(Arguments(runs=(str(folder),), out=tmp_path / "fair"))

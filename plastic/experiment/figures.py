@@ -70,7 +70,7 @@ def quartiles(
             axes.fill_between(at, low, high, color=line.get_color(), alpha=0.25)
         if labels:
             axes.legend(fontsize=8)
-    axes.set(xlabel=f"training {against}", ylabel=ylabel, title=title, ylim=(0, None))
+    axes.set(xlabel=f"training {against}", ylabel=ylabel, title=title)
     axes.set_xscale("log" if log else "linear")
     axes.grid(alpha=0.3)
     return figure

@@ -156,6 +156,16 @@ def read_history(folder: Path) -> History:
         return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def read_histories(folder: Path, name: str) -> list[History]:
+    """What each seed of a run, or the one seed, logged of a scalar; UserError if that is nothing for one of them."""
+    places = sorted(folder.glob("seed-*"), key=lambda place: int(place.name.removeprefix("seed-"))) or [folder]
+    logged = [read_history(place) if (place / "metrics.jsonl").exists() else [] for place in places]
+    found = [[row for row in rows if name in row] for rows in logged]
+    if not all(found):
+        raise UserError(f"{folder}: no {name} was logged there, or not for each seed; train longer, or leave it out")
+    return found
+
+
 def draw_apart(folder: Path, figures: Mapping[str, Figure], episodes: int) -> None:
     """Figures of several runs, in the folder that holds them: as ``figures/<name>.png`` and in TensorBoard."""
     with writing(folder), _event_writer(folder, purge_step=0) as events:

@@ -15,10 +15,13 @@ DRAWN = 60  # elements of an episode over time: as many as one can tell apart
 
 def error_curves(histories: Sequence[History], name: str, ylabel: str, title: str) -> dict[str, Figure]:
     """The error of every seed against episodes, and against seconds."""
-    return {
+    figures = {
         "error": quartiles({"": histories}, name, ylabel, title),
         "error-seconds": quartiles({"": histories}, name, ylabel, title, "seconds"),
     }
+    for figure in figures.values():
+        figure.axes[0].set_ylim(bottom=0)
+    return figures
 
 
 def episode_over_time(activity: Tensor, target: Tensor, shown: Sequence[bool], test: int, title: str) -> Figure:
