@@ -10,7 +10,7 @@ from plastic.coefficients import Alpha
 from plastic.experiment import Options, require
 from plastic.rules import RULES
 
-# found by search for each model: a fair comparison gives each its own
+# from short searches for each model: a fair comparison gives each its own
 SUITED: dict[Model, dict[str, Any]] = {
     "plastic": {"lr": 2e-3, "entropy": 0.06, "start": "uniform"},
     "rnn": {"lr": 1e-3, "entropy": 0.03, "start": "orthogonal"},

@@ -49,7 +49,7 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     for names, message in ((["a", "c/a"], "each with a name of its own"), (["a", "b"], "b: no eval/reward was logged")):
         with pytest.raises(UserError, match=message):
             main(Arguments(runs=tuple(tmp_path / name for name in names), out=tmp_path / "out"))
-    with pytest.raises(UserError, match="gone holds no run"):
+    with pytest.raises(UserError, match="gone: no eval/reward was logged"):
         main(Arguments(runs=(tmp_path / "a", tmp_path / "gone"), out=tmp_path / "out"))
     with pytest.raises(UserError, match="expected at least two"):
         main(Arguments(runs=(tmp_path / "a",), out=tmp_path / "out"))
