@@ -9,17 +9,25 @@ from torch import Tensor
 
 
 def matrices(named: Mapping[str, Tensor], xlabel: str, ylabel: str, one_scale: bool = False) -> Figure:
-    """Matrices (pre, post) side by side, red positive, blue negative; each on its own scale, or all on one."""
+    """Matrices (pre, post) side by side, red positive, blue negative; each on its own scale, or all on one.
+
+    Of a thousand connections the few strongest are as dark as the scale goes, so that they do not hide the others.
+    """
     figure = Figure(figsize=(1.2 + 2.6 * len(named), 4.2), layout="constrained")
-    largest = max(float(matrix.detach().abs().max()) for matrix in named.values()) if one_scale else None
+    reaches = {name: _reach(matrix) for name, matrix in named.items()}
     for axes, (name, matrix) in zip(figure.subplots(1, len(named), squeeze=False)[0], named.items(), strict=True):
         values = matrix.detach().float().cpu().numpy()
-        reach = largest or float(abs(values).max()) or 1.0
+        reach = (max(reaches.values()) if one_scale else reaches[name]) or 1.0
         aspect = "equal" if values.shape[0] == values.shape[1] else "auto"
         image = axes.imshow(values, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect=aspect, interpolation="nearest")
         axes.set(title=name, xlabel=xlabel, ylabel=ylabel)
-        figure.colorbar(image, ax=axes, shrink=0.8)
+        figure.colorbar(image, ax=axes, shrink=0.8, extend="both")
     return figure
+
+
+def _reach(matrix: Tensor) -> float:
+    sizes = np.sort(matrix.detach().float().abs().flatten().cpu().numpy())
+    return float(sizes[int(0.997 * (len(sizes) - 1))])
 
 
 def curve(
