@@ -59,8 +59,10 @@ def render(table: Table, folder: Path) -> list[str]:
         commands |= {result["command"]: None for result in results if result is not None}
         tests = f"{len(first['seeds'])} x {first['config']['test_episodes']:,}"
         shown = [cell(result, metric) for result, (_, _, metric) in zip(results, cells, strict=True)]
-        facts = (tests, f"{first['episodes']:,}", span(first["seconds_per_seed"]), machine(first))
-        lines.append(line([label, *shown, *map(str, facts)]))
+        cost = (f"{first['episodes']:,}", span(first["seconds_per_seed"]), machine(first))
+        if all(metric.startswith("baseline") for _, _, metric in cells):
+            cost = ("none", "none", "")  # a way that needs no learning, beside the run that measured it
+        lines.append(line([label, *shown, tests, *cost]))
     return [*lines, "", "```", *commands, "```", ""]
 
 

@@ -17,7 +17,7 @@ RESULT = {
     "machine": "1 core AMD EPYC",
     "device": "cpu",
     "config": {"test_episodes": 10_000},
-    "metrics": {"test_accuracy": {"mean": 0.97654, "ci95": 0.00321}, "sse": {"mean": 15.234, "ci95": None}},
+    "metrics": {"test_accuracy": {"mean": 0.97654, "ci95": 0.00321}, "baseline_sse": {"mean": 15.234, "ci95": None}},
 }
 
 
@@ -32,17 +32,20 @@ def test_the_page_is_up_to_date():
 
 
 def test_a_row_shows_what_its_files_hold(tmp_path):
-    """Red if a figure comes from another file or metric, loses its interval, or a command goes missing."""
+    """Red if a figure comes from another file or metric, loses its interval, a command goes missing, or a
+    baseline has learned."""
     _write(tmp_path, a={}, b={"command": "python -m tasks.omniglot --ways 20"}, c={"device": "NVIDIA H200"})
     table = Table("Title", "Text.", ("five", "twenty"), {"both": ("a", "b"), "one": ("c", None)})
     lines = render(table, tmp_path)
     assert lines[:3] == ["## Title", "", "Text."]
     assert "| both | 0.9765 ± 0.0032 | 0.9765 ± 0.0032 | 2 x 10,000 | 6,000 | 300 to 311 | 1 core AMD EPYC |" in lines
     assert "| one | 0.9765 ± 0.0032 | not run | 2 x 10,000 | 6,000 | 300 to 311 | NVIDIA H200 |" in lines
-    table = Table("", "", ("accuracy", "sse"), {"one": ("a", "a:sse")})
+    table = Table("", "", ("accuracy", "sse"), {"one": ("a", "a:baseline_sse")})
     assert "| one | 0.9765 ± 0.0032 | 15.23 | 2 x 10,000 | 6,000 | 300 to 311 | 1 core AMD EPYC |" in render(
         table, tmp_path
     )
+    table = Table("", "", ("sse",), {"one": ("a:baseline_sse",)})
+    assert "| one | 15.23 | 2 x 10,000 | none | none |  |" in render(table, tmp_path)
     assert lines[-5:-1] == ["```", RESULT["command"], "python -m tasks.omniglot --ways 20", "```"]
 
 
