@@ -118,7 +118,7 @@ TABLES = (
         "CIFAR-10 in grey at 32 x 32, three pictures shown three times, half of one hidden; summed squared error "
         "over its 1,024 pixels (each within [-1, 1]) on test pictures; PSNR (dB) and SSIM over the hidden half. "
         "The paper: about 15, and 26 to 28 with one alpha for all, on training pictures. Settings chosen on "
-        "training pictures held out, after an earlier choice had been tested (one seed, 16.7). The first 115,200 "
+        "training pictures held out, after an earlier choice had been tested on one seed. The first 115,200 "
         "episodes have the last gap alone. One alpha for all has the settings of the other. The ways that need no "
         "learning see the same tests. What the first seed makes of six pictures: "
         "[completions](results/images/completions.png); what it learned: [matrices](results/images/matrices.png).",
