@@ -68,8 +68,7 @@ def main(arguments: Arguments) -> dict[str, Any]:
     result = compare(conditions)
     with writing(arguments.out):
         arguments.out.mkdir(parents=True, exist_ok=True)
-        for name, clock in (("reward", False), ("reward-seconds", True)):
-            figure = reward_curves(conditions, {}, "fresh lives", clock)
+        for name, figure in reward_curves(conditions, {}, "fresh lives").items():
             figure.savefig(arguments.out / f"{name}.png", dpi=120)
     write_json(arguments.out / "comparison.json", result)
     print(json.dumps(result, indent=1))

@@ -116,10 +116,7 @@ def draw_figures(run: Run, config: Config, agent: Agent, fared: Fared, episodes:
 def overview(config: Config, histories: Sequence[History]) -> dict[str, Figure]:
     """The reward of fresh lives, against episodes and against seconds, over the seeds."""
     known = {name.removeprefix("reward_"): level for name, level in levels(config).items()}
-    return {
-        figure: reward_curves({config.model: histories}, known, _title(config), clock)
-        for figure, clock in (("reward", False), ("reward-seconds", True))
-    }
+    return reward_curves({config.model: histories}, known, _title(config))
 
 
 def _title(config: Config) -> str:

@@ -24,18 +24,23 @@ def draw_lives(run: Run, agent: Agent, lives: Lives, title: str, episodes: int) 
 
 
 def reward_curves(
-    conditions: Mapping[str, Sequence[History]], levels: Mapping[str, float], title: str, clock: bool = False
-) -> Figure:
-    """The reward of fresh lives against training episodes, or seconds: median and quartiles over the seeds of each.
+    conditions: Mapping[str, Sequence[History]], levels: Mapping[str, float], title: str
+) -> dict[str, Figure]:
+    """The reward of fresh lives against training episodes, and against seconds: median and quartiles over the seeds.
 
     ``levels`` are rewards to compare with. A curve ends where the first of its seeds does.
     """
-    figure = quartiles(conditions, "eval/reward", "reward of a life", title, "seconds" if clock else "episodes")
-    (axes,) = figure.axes
-    for name, level in levels.items():
-        axes.axhline(level, color="grey", linestyle=":" if level else "-", linewidth=1)
-        axes.annotate(f"{name} {level:.1f}", (0.01, level), xycoords=("axes fraction", "data"), va="bottom", fontsize=8)
-    return figure
+    figures = {
+        "reward": quartiles(conditions, "eval/reward", "reward of a life", title),
+        "reward-seconds": quartiles(conditions, "eval/reward", "reward of a life", title, "seconds"),
+    }
+    for figure in figures.values():
+        (axes,) = figure.axes
+        for name, level in levels.items():
+            axes.axhline(level, color="grey", linestyle=":" if level else "-", linewidth=1)
+            left = axes.get_yaxis_transform()
+            axes.text(0.01, level, f"{name} {level:.1f}", transform=left, va="bottom", fontsize=8)
+    return figures
 
 
 def within_a_life(lives: Lives, title: str) -> Figure:

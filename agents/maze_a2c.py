@@ -167,11 +167,7 @@ def draw_figures(run: Run, config: Config, world: World, agent: Agent, fared: Fa
 def overview(config: Config, histories: Sequence[History]) -> dict[str, Figure]:
     """The reward of fresh lives, against episodes and against seconds, over the seeds."""
     known = {} if config.env is not None else {n.removeprefix("reward_"): v for n, v in levels(config.maze).items()}
-    title, name = _title(config), config.model
-    return {
-        figure: reward_curves({name: histories}, known, title, clock)
-        for figure, clock in (("reward", False), ("reward-seconds", True))
-    }
+    return reward_curves({config.model: histories}, known, _title(config))
 
 
 def _title(config: Config) -> str:
