@@ -7,7 +7,6 @@ equal episodes, the last evaluation that all have in common, and at equal second
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from scipy.stats import ranksums
 
 from agents.figures import reward_curves
 from plastic.errors import UserError
-from plastic.experiment import History
+from plastic.experiment import History, program
 from plastic.experiment.run import read_histories, write_json, writing
 
 REWARD = "eval/reward"
@@ -76,8 +75,4 @@ def main(arguments: Arguments) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    program(lambda: main(tyro.cli(Arguments)))

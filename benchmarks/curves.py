@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from plastic.errors import UserError
-from plastic.experiment import History
+from plastic.experiment import History, program
 from plastic.experiment.figures import quartiles
 from plastic.experiment.run import read_histories, read_json, write_json, writing
 
@@ -67,4 +67,4 @@ def main(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Arguments))
+    program(lambda: main(tyro.cli(Arguments)))

@@ -7,7 +7,6 @@ A pair is two runs of the same command and seeds whose options differ in the rea
 
 import math
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,7 @@ from typing import Any, NamedTuple
 
 import tyro
 
-from plastic.errors import UserError
-from plastic.experiment import require
+from plastic.experiment import program, require
 from plastic.experiment.run import read_json, write_json
 
 METRIC = "average_accuracy"
@@ -145,8 +143,4 @@ def main(arguments: Arguments) -> list[Pair]:
 
 
 if __name__ == "__main__":
-    try:
-        main(tyro.cli(Arguments))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    program(lambda: main(tyro.cli(Arguments)))

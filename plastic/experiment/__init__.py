@@ -2,7 +2,7 @@
 
 from plastic.experiment.conduct import Outcome, Together, conduct, conduct_together
 from plastic.experiment.machine import generator
-from plastic.experiment.options import Diverged, Options, Presets, command, require
+from plastic.experiment.options import Diverged, Options, Presets, command, program, require
 from plastic.experiment.run import History, Run
 from plastic.experiment.signals import Interrupted
 from plastic.experiment.statistics import Estimate, estimate
@@ -25,6 +25,7 @@ __all__ = [
     "conduct_together",
     "estimate",
     "generator",
+    "program",
     "require",
     "train",
 ]

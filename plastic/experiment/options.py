@@ -128,10 +128,15 @@ def parse(config_class: type[C], arguments: Sequence[str]) -> C:
 
 
 def command(config_class: type[C], main: Callable[[C], object]) -> NoReturn:
-    """Run ``main`` as a program: 0 done, 2 what the user can mend, 3 diverged, 130 or 143 interrupted."""
+    """Run ``main`` as a program on the command line's configuration."""
+    program(lambda: main(parse(config_class, sys.argv[1:])))
+
+
+def program(main: Callable[[], object]) -> NoReturn:
+    """Run ``main`` and exit: 0 done, 2 what the user can mend, 3 diverged, 130 or 143 interrupted."""
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people, not for programmers
     try:
-        main(parse(config_class, sys.argv[1:]))
+        main()
     except UserError as error:
         sys.exit(_failed(f"error: {error}", 2))
     except Diverged as error:
