@@ -30,6 +30,7 @@ PAPER: dict[str, Any] = {
     "brief": 0,
     "batch": 1,
     "lr": 1e-4,
+    "weight_pace": 1.0,
     "decay": False,
     "eta": 0.01,
     "scale": 0.01,
@@ -81,8 +82,10 @@ class Config(RecallOptions):
     """training episodes, the first ones, with the last gap alone: the others cost the most time and teach the least"""
     batch: int = 16
     """episodes per update (the paper: 1)"""
-    lr: float = 1e-3
+    lr: float = 2e-3
     """Adam's rate, where it starts (the released program: 1e-4)"""
+    weight_pace: float = 0.05
+    """the fixed weights learn at this many times that rate: at alpha's rate they keep too much noise (the paper: 1)"""
     decay: bool = True
     """bring that rate down to 0 over the run, along half a cosine (the paper: no)"""
     eval_every: int = 4_800

@@ -47,7 +47,7 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(config.seed, "weights").initial_seed())
         network = build(config, trial.elements).to(run.device)
-    optimizer = torch.optim.Adam(network.groups(config.lr), fused=True)
+    optimizer = torch.optim.Adam(network.groups(config.lr, config.weight_pace), fused=True)
     updates = math.ceil(config.episodes / config.batch)
     rate = LambdaLR(optimizer, lambda done: (1 + math.cos(math.pi * done / updates)) / 2 if config.decay else 1.0)
     chance = Chance.of(config.seed, "episodes", run.device)

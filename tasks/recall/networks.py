@@ -91,10 +91,10 @@ class Network(nn.Module):
         """What the units of the item say at the last step, (B, n)."""
         return self.activity(episode)[0][-1, :, : episode.target.shape[1]]
 
-    def groups(self, lr: float) -> list[dict[str, Any]]:
+    def groups(self, lr: float, weight_pace: float = 1.0) -> list[dict[str, Any]]:
         """What is learned, as torch's optimizers take it: alpha and eta in proportion to where they start."""
         slower = self.model.slower if isinstance(self.model, Recurrent) else 1.0
-        paces = {"alpha": slower, "eta": 1 / slower}
+        paces = {"weight": weight_pace, "alpha": slower, "eta": 1 / slower}
         return [
             {"params": [parameter], "lr": lr * paces.get(name, 1.0)}
             for name, parameter in self.model.named_parameters()

@@ -44,6 +44,8 @@ class RecallOptions(Options):
     """training episodes, the first ones, with the last gap alone: the others cost the most time and teach the least"""
     lr: float = 1e-3
     """Adam's rate"""
+    weight_pace: float = 1.0
+    """the fixed weights learn at this many times that rate (an LSTM's are not slowed)"""
     decay: bool = False
     """bring that rate down to 0 over the run, along half a cosine"""
     eval_every: int = 20
@@ -66,6 +68,7 @@ class RecallOptions(Options):
             require(fits, f"--milestones: expected multiples of --eval-every {self.eval_every}, got {at}")
         require(self.test_episodes >= 2, f"--test-episodes: expected at least 2, got {self.test_episodes}")
         require(self.lr > 0, f"--lr: expected more than 0, got {self.lr}")
+        require(self.weight_pace > 0, f"--weight-pace: expected more than 0, got {self.weight_pace}")
         require(self.scale >= 0, f"--scale: expected 0 or more, got {self.scale}")
         require(self.drive > 0, f"--drive: expected more than 0, got {self.drive}")
         require(0 < self.eta < 1, f"--eta: expected a rate between 0 and 1, got {self.eta}")

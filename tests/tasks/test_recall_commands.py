@@ -210,6 +210,7 @@ BAD = {
     "test steps": (_patterns, {"test_steps": 0}, "--test-steps: expected at least 1, got 0"),
     "drive": (_patterns, {"drive": 0.0}, "--drive: expected more than 0, got 0"),
     "lr": (_patterns, {"lr": 0.0}, "--lr: expected more than 0, got 0"),
+    "weight pace": (_patterns, {"weight_pace": 0.0}, "--weight-pace: expected more than 0, got 0"),
     "test episodes": (_patterns, {"test_episodes": 1}, "--test-episodes: expected at least 2, got 1"),
     "milestones": (_patterns, {"milestones": (7,)}, "--milestones: expected multiples of --eval-every 6, got 7"),
     "size": (_images, {"size": 1}, "--size: expected at least 2 pixels, got 1"),

@@ -118,6 +118,13 @@ def test_a_slower_trace_starts_as_strong_and_learns_as_fast(alpha):
     assert [rates[id(p)] for p in (model.weight, model.alpha, model.eta)] == pytest.approx([0.5, 5.0, 0.05])
 
 
+def test_the_weights_have_a_pace_of_their_own():
+    """Red if ``weight_pace`` is lost, or slows alpha and eta too."""
+    network = _made(eta=0.001)[0]
+    model, rates = network.model, {id(group["params"][0]): group["lr"] for group in network.groups(0.5, 0.1)}
+    assert [rates[id(p)] for p in (model.weight, model.alpha, model.eta)] == pytest.approx([0.05, 5.0, 0.05])
+
+
 @pytest.mark.parametrize("scale", [0.0, 0.02])
 def test_the_scale_is_that_of_what_starts_at_random(scale):
     """Red if weight or alpha starts at another size, or the one coefficient of all starts at 0."""
