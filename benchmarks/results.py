@@ -47,7 +47,7 @@ def span(values: Iterable[float]) -> str:
 
 def render(table: Table, folder: Path) -> list[str]:
     """The lines of one table, and the commands that made it."""
-    head = ("", *table.columns, "seeds x tests", "episodes", "seconds a seed", "machine")
+    head = ("", *table.columns, "seeds x tests", table.counted, "seconds a seed", "machine")
     lines = [f"## {table.title}", "", table.text, "", line(head), line(["---"] * len(head))]
     commands: dict[str, None] = {}
     for label, names in table.rows.items():
@@ -57,7 +57,8 @@ def render(table: Table, folder: Path) -> list[str]:
         if any(r["episodes"] != first["episodes"] or r["seeds"] != first["seeds"] for r in others):
             raise UserError(f"{label}: {names} are not tests of the same runs")
         commands |= {result["command"]: None for result in results if result is not None}
-        tests = f"{len(first['seeds'])} x {first['config']['test_episodes']:,}"
+        tested = first["config"].get("test_episodes")
+        tests = f"{len(first['seeds'])} x {'the test set' if tested is None else f'{tested:,}'}"
         shown = [cell(result, metric) for result, (_, _, metric) in zip(results, cells, strict=True)]
         cost = (f"{first['episodes']:,}", span(first["seconds_per_seed"]), machine(first))
         if all(metric.startswith("baseline") for _, _, metric in cells):

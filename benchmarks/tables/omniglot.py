@@ -1,38 +1,6 @@
-"""Which results RESULTS.md shows, and what it says of them; ``benchmarks.results`` reads the figures."""
+"""Omniglot: what is published, and what was measured."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table: a row for each condition, a column for each way to test it.
-
-    ``rows`` maps a condition to the files under results/, one a column, without their ending, then ``:metric`` unless
-    the first is meant; None leaves a cell open.
-    """
-
-    title: str
-    text: str
-    columns: tuple[str, ...]
-    rows: Mapping[str, tuple[str | None, ...]]
-
-
-@dataclass(frozen=True)
-class Published:
-    """What papers report: rows of figures as they print them, with split and source."""
-
-    title: str
-    text: str
-    columns: tuple[str, ...]
-    rows: Iterable[tuple[str, ...]]
-
-
-INTRODUCTION = """Every figure comes from a file under `results/`, written by the command beside it;
-`python -m benchmarks.results` makes this page. ± is half of the 95% interval: Student's over seeds, over episodes where
-there is one seed. All seeds share the classes they are tested on, so it does not cover the choice of classes. Seconds
-are those of training, its evaluations included. `--trained runs/NAME` tests the networks of the command before it, run
-with `--out runs/NAME`, and the seconds are those of that training."""
+from benchmarks.tables.kinds import Published, Table
 
 OMNIGLOT = """Accuracy on Omniglot as published, in per cent. The splits differ: plasticity was tested on 100 characters
 and trained on 1,523, with rotations as a change within an episode; most others train on 1,200 or fewer characters, test
@@ -66,82 +34,12 @@ LEARNERS = {
 RULES = {"oja": "Oja", "hebb": "Hebb with decay"}
 ALPHAS = {"full": "one alpha a connection", "neuron": "one a unit", "shared": "one for all"}
 
-ELSEWHERE = {
-    "mnist": "MNIST",
-    "omniglot": "Omniglot",
-    "scenes": "generated scenes",
-    "random": "any half",
-    "block": "a square",
-    "noise": "any half, noise",
-}
-
 
 def _files(stem: str, *tests: str) -> tuple[str, ...]:
     return tuple(f"omniglot/{stem}-{test}" for test in tests)
 
 
-def _fifty(run: str) -> tuple[str, str]:
-    return f"patterns/{run}:error_rate_at_2000", f"patterns/{run}:error_rate"
-
-
-def _pictures(run: str, kind: str, way: str = "") -> tuple[str, ...]:
-    return tuple(f"images/{run}:{kind}_{metric}{way}" for metric in ("sse", "psnr_hidden", "ssim_hidden"))
-
-
 TABLES = (
-    Table(
-        "Binary patterns",
-        "1,000 bits, 5 patterns, one episode an update, error over all bits on fresh episodes; the paper states less "
-        "than 1% within about 200 episodes. Seconds are those of a core that other work shared.",
-        ("error rate",),
-        {"plastic, 200 episodes": ("patterns/full",)},
-    ),
-    Table(
-        "Binary patterns: 50 bits",
-        "2 patterns of 50 bits, which networks without a trace can learn too; one episode an update. The paper "
-        "states less than 0.01 within about 2,000 episodes for the plastic network; under the schedule of its "
-        "program (one cycle, 3 steps, gaps of 1, 3 steps of test) that does not show here, under a longer one (two "
-        "cycles, 6 steps, gaps of 4, 6 of test) it does. Networks without a trace have 2,000 units more, Adam at "
-        "3e-5 as published, and the episodes that 20 minutes of one core allow, which other work shared. Chance is "
-        "0.25. The curves: [against episodes](results/patterns/fair-episodes.png), [against "
-        "seconds](results/patterns/fair-seconds.png), from results/patterns/fair-curves.json.",
-        ("error at 2,000 episodes", "error at the end"),
-        {
-            "plastic, the published schedule": _fifty("fair"),
-            "plastic, a longer one": _fifty("fair-long"),
-            "plain, 2,000 units more": _fifty("fair-rnn"),
-            "LSTM, 2,000 units more": (None, "patterns/fair-lstm:error_rate"),
-        },
-    ),
-    Table(
-        "Completing pictures",
-        "CIFAR-10 in grey at 32 x 32, three pictures shown three times, half of one hidden; summed squared error "
-        "over its 1,024 pixels (each within [-1, 1]) on test pictures; PSNR (dB) and SSIM over the hidden half. "
-        "The paper: about 15, and 26 to 28 with one alpha for all, on training pictures. Settings chosen on "
-        "training pictures held out, after an earlier choice had been tested on one seed. The first 115,200 "
-        "episodes have the last gap alone. One alpha for all has the settings of the other. The ways that need no "
-        "learning see the same tests. What the first seed makes of six pictures: "
-        "[completions](results/images/completions.png); what it learned: [matrices](results/images/matrices.png).",
-        ("SSE", "PSNR", "SSIM"),
-        {
-            "one alpha a connection": _pictures("full", "test"),
-            "one alpha for all": _pictures("shared", "test"),
-            "the mean of what is shown": _pictures("full", "baseline", "_mean_fill"),
-            "the mirrored half": _pictures("full", "baseline", "_mirror"),
-        },
-    ),
-    Table(
-        "Completing pictures: other sets, other masks",
-        "The networks with one alpha a connection of the table above, trained on halves of CIFAR-10 alone, tested "
-        "on the test pictures of other sets, and with others of the pixels hidden: any half, a square of half the "
-        "area, any half with noise in its place. Summed squared error. Noise, which no training episode had, makes "
-        "them worse than the mean of what is shown.",
-        tuple(ELSEWHERE.values()),
-        {
-            "one alpha a connection": tuple(f"images/full:test_sse@{where}" for where in ELSEWHERE),
-            "the mean of what is shown": tuple(f"images/full:baseline_sse_mean_fill@{where}" for where in ELSEWHERE),
-        },
-    ),
     Table(
         "Omniglot: the plastic read-out at its best",
         "Settings chosen on 100 validation classes, which then joined the training classes.",
