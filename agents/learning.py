@@ -33,7 +33,7 @@ def agent_of(config: AgentOptions, world: World) -> Agent:
         torch.manual_seed(generator(config.seed, "weights").initial_seed())
         return build(
             *(config.model, config.rule, config.alpha, config.eta, config.start),
-            *(world.observations, config.units, world.actions),
+            *(world.observations, config.units, world.actions, config.alpha_scale),
         )
 
 

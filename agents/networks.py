@@ -17,8 +17,7 @@ from plastic.coefficients import Alpha
 Model = Literal["plastic", "rnn", "lstm", "plastic_lstm"]
 Start = Literal["uniform", "orthogonal", "published"]
 
-ALPHA_SPREAD = 0.01  # standard deviation of the coefficients at the start
-PUBLISHED = 0.01  # weight and alpha start in U(0, 0.01) in the programs of Miconi et al. 2018
+PUBLISHED = 0.01  # weight and alpha start in U(0, 0.01) in the programs of Miconi et al. 2018, one alpha for all there
 
 
 class Core(Protocol):
@@ -129,7 +128,15 @@ class Agent(nn.Module):
 
 
 def build(
-    model: Model, rule: str, alpha: Alpha, eta: float, start: Start, inputs: int, units: int, actions: int
+    model: Model,
+    rule: str,
+    alpha: Alpha,
+    eta: float,
+    start: Start,
+    inputs: int,
+    units: int,
+    actions: int,
+    alpha_scale: float = PUBLISHED,
 ) -> Agent:
     """An agent with weights of chance (torch's own generator)."""
     core: Core
@@ -140,16 +147,17 @@ def build(
     else:
         core = Recurrent(inputs, units, rule, "none" if model == "rnn" else alpha, eta)
     agent = Agent(core, units, actions)
-    _begin_from(start, agent)
+    _begin_from(start, agent, alpha_scale)
     return agent
 
 
 @torch.no_grad()
-def _begin_from(start: Start, agent: Agent) -> None:
+def _begin_from(start: Start, agent: Agent, alpha_scale: float) -> None:
     """The initial weights of a core; those of an LSTM without plasticity are torch's whatever ``start`` says.
 
     uniform: U(-1/√N, 1/√N), as torch has it; orthogonal: the recurrent weight orthogonal; both with alpha of either
-    sign, N(0, 0.01²). published: weight and alpha in U(0, 0.01), the rest as torch.nn.Linear has it.
+    sign, N(0, alpha_scale²). published: weight in U(0, 0.01), alpha in U(0, alpha_scale), the rest as torch.nn.Linear
+    has it. One alpha for all is alpha_scale.
     """
     cell = agent.core.rnn.cell if isinstance(agent.core, Recurrent) else None
     alpha = None
@@ -165,8 +173,12 @@ def _begin_from(start: Start, agent: Agent) -> None:
                 nn.init.uniform_(parameter, -bound, bound)
     if start == "orthogonal" and cell is not None:
         nn.init.orthogonal_(cell.weight)
-    if start != "published" and alpha is not None and alpha.dim():
-        nn.init.normal_(alpha, std=ALPHA_SPREAD)
+    if alpha is not None and alpha.dim() == 0:
+        nn.init.constant_(alpha, alpha_scale)
+    elif alpha is not None and start == "published":
+        nn.init.uniform_(alpha, 0, alpha_scale)
+    elif alpha is not None:
+        nn.init.normal_(alpha, std=alpha_scale)
 
 
 def _plasticity(cell: Any, state: Any) -> dict[str, float]:

@@ -32,6 +32,8 @@ class AgentOptions(Options):
     """plasticity coefficients: one a connection, one a unit, one for all, or none"""
     eta: float = 0.01
     """plasticity rate, where it starts"""
+    alpha_scale: float = 0.01
+    """spread of the coefficients at the start; where one for all starts (published: 0.01)"""
     units: int = 100
     """recurrent units"""
     start: Start | None = None
@@ -76,6 +78,7 @@ class AgentOptions(Options):
             value = getattr(self, name)
             fits = value is None or value > 0
             require(fits, f"--{name.replace('_', '-')}: expected more than 0, got {value}")
+        require(self.alpha_scale >= 0, f"--alpha-scale: expected 0 or more, got {self.alpha_scale}")
         for name in ("entropy", "value"):
             value = getattr(self, name)
             require(value is None or value >= 0, f"--{name}: expected 0 or more, got {value}")

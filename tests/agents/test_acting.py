@@ -156,6 +156,21 @@ def test_published_weights():
     assert alpha.max() > 0.02
 
 
+@pytest.mark.parametrize("start", ["uniform", "published"])
+def test_alpha_starts_at_its_scale(start):
+    """Red when: the option is lost, scales the weights too, or leaves one alpha for all where it was."""
+    small, large, shared = (
+        build("plastic", "oja", alpha, 0.01, start, 15, 50, 4, scale).core.rnn.cell
+        for alpha, scale in (("full", 0.01), ("full", 0.3), ("shared", 0.3))
+    )
+    spread = 0.3 if start == "uniform" else 0.3 / 12**0.5
+    assert small.weight.abs().max() <= 1.01 * large.weight.abs().max()
+    assert large.weight.abs().max() < 0.15
+    assert large.alpha.std().item() == pytest.approx(spread, rel=0.1)
+    assert small.alpha.std().item() == pytest.approx(spread / 30, rel=0.1)
+    assert shared.alpha.item() == pytest.approx(0.3)
+
+
 class Counter(gymnasium.Env):
     """Ends after 3 steps (seed even) or 5; pays the number of the step; 2 is the first of its three actions."""
 

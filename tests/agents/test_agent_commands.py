@@ -158,6 +158,7 @@ WRONG = {
     "--lr: expected more than 0": {"lr": 0.0},
     "--max-norm: expected more than 0": {"max_norm": -1.0},
     "--entropy: expected 0 or more": {"entropy": -0.1},
+    "--alpha-scale: expected 0 or more": {"alpha_scale": -0.1},
     "--gae: expected a number from 0 to 1": {"gae": 1.5},
     "--discount: expected a number from 0 to 1": {"discount": -1.0},
     "--eta: expected a rate between 0 and 1": {"eta": 1.0},
