@@ -29,7 +29,7 @@ PAPER: dict[str, Any] = {
     "length": 200,
     "units": 200,
     "start": "published",
-    "eta": 0.1,
+    "alpha_scale": 0.01,
     "entropy": 0.1,
     "bonus": "simpson",
     "max_norm": 7.0,

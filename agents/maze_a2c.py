@@ -34,6 +34,8 @@ from plastic.experiment import Estimate, History, Outcome, Presets, Run, command
 PAPER: dict[str, Any] = {
     "units": 200,
     "rule": "oja",
+    "eta": 0.01,
+    "alpha_scale": 0.01,
     "start": "published",
     "entropy": 0.1,
     "bonus": "simpson",

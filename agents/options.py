@@ -30,10 +30,10 @@ class AgentOptions(Options):
     """plasticity rule; the last two are neuromodulated, simply and retroactively"""
     alpha: Alpha = "full"
     """plasticity coefficients: one a connection, one a unit, one for all, or none"""
-    eta: float = 0.01
-    """plasticity rate, where it starts"""
-    alpha_scale: float = 0.01
-    """spread of the coefficients at the start; where one for all starts (published: 0.01)"""
+    eta: float = 0.1
+    """plasticity rate, where it starts (the maze's papers: 0.01)"""
+    alpha_scale: float = 0.1
+    """spread of the coefficients at the start; where one for all starts (the papers: 0.01)"""
     units: int = 100
     """recurrent units"""
     start: Start | None = None
@@ -55,7 +55,7 @@ class AgentOptions(Options):
     """Adam's rate; none: what suits the model"""
     adam_eps: float = 1e-8
     """Adam's epsilon (the published programs: 1e-4)"""
-    episodes: int = 40_000
+    episodes: int = 30_000
     """training episodes, one life each"""
     batch: int = 32
     """lives side by side in an update (the first program: 1)"""

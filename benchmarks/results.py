@@ -29,12 +29,16 @@ def read(folder: Path, name: str) -> Result:
 
 
 def cell(result: Result | None, name: str) -> str:
-    """A metric, by default the first: mean ± half of the 95% interval; fractions with more digits."""
+    """A metric, by default the first: mean ± half of the 95% interval, or after a # each seed's; fractions with more
+    digits."""
     if result is None:
         return "not run"
+    name, each, _ = name.partition("#")
     metrics = result["metrics"]
     metric = metrics[name] if name else next(iter(metrics.values()))
     digits = 4 if abs(metric["mean"]) < 1 else 2
+    if each:
+        return ", ".join(f"{value:.{digits}f}" for value in metric["per_seed"])
     interval = "" if metric["ci95"] is None else f" ± {metric['ci95']:.{digits}f}"
     return f"{metric['mean']:.{digits}f}{interval}"
 

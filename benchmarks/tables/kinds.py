@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+ALPHAS = {"full": "one alpha a connection", "neuron": "one a unit", "shared": "one for all"}
+
 
 @dataclass(frozen=True)
 class Table:
     """One table: a row for each condition, a column for each way to test it.
 
     ``rows`` maps a condition to the files under results/, one a column, without their ending, then ``:metric`` unless
-    the first is meant; None leaves a cell open.
+    the first is meant, and ``#`` for the figures of each seed; None leaves a cell open.
     """
 
     title: str

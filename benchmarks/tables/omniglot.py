@@ -1,6 +1,6 @@
 """Omniglot: what is published, and what was measured."""
 
-from benchmarks.tables.kinds import Published, Table
+from benchmarks.tables.kinds import ALPHAS, Published, Table
 
 OMNIGLOT = """Accuracy on Omniglot as published, in per cent. The splits differ: plasticity was tested on 100 characters
 and trained on 1,523, with rotations as a change within an episode; most others train on 1,200 or fewer characters, test
@@ -32,7 +32,6 @@ LEARNERS = {
     "read-out without a trace": "nonplastic",
 }
 RULES = {"oja": "Oja", "hebb": "Hebb with decay"}
-ALPHAS = {"full": "one alpha a connection", "neuron": "one a unit", "shared": "one for all"}
 
 
 def _files(stem: str, *tests: str) -> tuple[str, ...]:
