@@ -4,16 +4,12 @@ Blocks of a trace are (ROWS, COLUMNS): pre-synaptic units i by post-synaptic uni
 zeros, which add nothing to any sum.
 """
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
-Block = Any  # numbers, or pointers to them, as Triton's compiler sees them
-
 
 @triton.jit
-def _tanh(x: Block) -> Block:
+def _tanh(x):
     """Near zero by its series: (1 - e) / (1 + e) would lose the figures there."""
     size = tl.abs(x)
     e = tl.exp(-2 * size)
@@ -25,7 +21,7 @@ def _tanh(x: Block) -> Block:
 
 
 @triton.jit
-def _f(x: Block, F: tl.constexpr) -> Block:
+def _f(x, F: tl.constexpr):
     """The nonlinearity; what is not a number stays so, for the program to find."""
     if F == "tanh":
         return _tanh(x)
@@ -33,14 +29,14 @@ def _f(x: Block, F: tl.constexpr) -> Block:
 
 
 @triton.jit
-def _slope(post: Block, F: tl.constexpr) -> Block:
+def _slope(post, F: tl.constexpr):
     if F == "tanh":
         return 1 - post * post
     return tl.where(post > 0, 1.0, 0.0).to(post.dtype)
 
 
 @triton.jit
-def _vectors(post: Block, eta: Block, DECAY: tl.constexpr) -> Block:
+def _vectors(post, eta, DECAY: tl.constexpr):
     """A rule's (retain, write)."""
     if DECAY == "constant":
         retain = 1 - eta
@@ -52,19 +48,19 @@ def _vectors(post: Block, eta: Block, DECAY: tl.constexpr) -> Block:
 
 
 @triton.jit
-def _rewrite(trace: Block, pre: Block, retain: Block, write: Block) -> Block:
+def _rewrite(trace, pre, retain, write):
     """One step of a rule, before the clip."""
     return trace * retain[None, :] + pre[:, None] * write[None, :]
 
 
 @triton.jit(do_not_specialize=["first", "stop"])
 def advance(
-    source: Block, target: Block, acts: Block, clamp: Block, weight: Block, alpha: Block, eta: Block,
-    first: Block, stop: Block,
-    batch: Block, alpha_r: Block, alpha_i: Block, alpha_j: Block, eta_r: Block, eta_j: Block,
+    source, target, acts, clamp, weight, alpha, eta,
+    first, stop,
+    batch, alpha_r, alpha_i, alpha_j, eta_r, eta_j,
     N: tl.constexpr, DECAY: tl.constexpr, CLIP: tl.constexpr, F: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, GIVE: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     """Some columns of one episode's trace through the steps [first, stop), and the answer of the step after them."""
     episode = tl.program_id(0).to(tl.int64)
     layer = tl.num_programs(0).to(tl.int64) * N  # the activity of one step
@@ -110,13 +106,13 @@ def advance(
 
 @triton.jit(do_not_specialize=["t"])
 def reverse(
-    trace: Block, acts: Block, clamp: Block, weight: Block, alpha: Block, eta: Block,
-    g_posts: Block, g_trace: Block, g_pre_after: Block, g_pre: Block,
-    g_input: Block, g_drive: Block, g_alpha: Block, g_eta: Block, t: Block,
-    batch: Block, alpha_r: Block, alpha_i: Block, alpha_j: Block, eta_r: Block, eta_j: Block,
+    trace, acts, clamp, weight, alpha, eta,
+    g_posts, g_trace, g_pre_after, g_pre,
+    g_input, g_drive, g_alpha, g_eta, t,
+    batch, alpha_r, alpha_i, alpha_j, eta_r, eta_j,
     N: tl.constexpr, DECAY: tl.constexpr, CLIP: tl.constexpr, F: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, FREE: tl.constexpr,
-) -> None:  # fmt: skip
+):  # fmt: skip
     """Step t in reverse for some columns: the rule, which read post last; then the response that made post.
 
     ``g_trace``, the gradient of the trace after the step, becomes that of ``trace``, the one before it. ``g_pre``
