@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from plastic import reference
+from plastic import PlasticState, reference
+from plastic import functional as PF
 from plastic.kernels import triton_step
 from plastic.kernels.common import Plan, Tensors
-from plastic.rules import Hebb, as_rule
+from plastic.rules import ClippedHebb, Hebb, as_rule
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -58,16 +59,19 @@ class Swept(torch.autograd.Function):
         return None, *triton_step.backward(Tensors(*tensors), ctx.plan, posts, grads)
 
 
+def plan_of(rule, nonlinearity, order, clamped):
+    return Plan(as_rule(rule), nonlinearity, order, clamped)
+
+
 def swept(rule, clamp=None, clamped_steps=None, nonlinearity="tanh", order=None):
     """The sweeps as a function of tensors alone: activity and trace. ``input`` (T, R, B, N), all else leads with R."""
 
     def run(input, weight, alpha, eta, hidden=None, trace=None):
         steps = range(len(input)) if order is None else order
-        plan = Plan(as_rule(rule), nonlinearity, tuple(steps), tuple(clamped_steps or [False] * len(steps)))
-        R, N = weight.shape[0], weight.shape[-1]
+        plan = plan_of(rule, nonlinearity, tuple(steps), tuple(clamped_steps or [False] * len(steps)))
+        R = len(weight)
         alpha = alpha if alpha.dim() == 3 else alpha.reshape(R, 1, -1)
         x = Tensors(input, clamp, hidden, weight, trace, None, alpha, eta.reshape(R, 1, -1), None, None)
-        assert triton_step.supports(x, plan), N
         return Swept.apply(plan, *x)
 
     return run
@@ -144,8 +148,10 @@ def test_equals_the_reference_with_every_gradient(name, arguments, outcome):
 
 
 def test_replicas(arguments, outcome):
-    """Red when: a parameter of one replica meets the activity of another (R = B = 2, so shapes cannot tell)."""
+    """Red when: a parameter of one replica meets the activity of another (R = B = 2, so shapes cannot tell), or a tensor
+    is read as if it were contiguous."""
     given = arguments(R=2, B=2, T=2, N=4, per_unit=True)
+    given = {k: v.movedim(k == "input", -1).contiguous().movedim(-1, k == "input") for k, v in given.items()}
     assert_close(outcome(swept("oja"), **given), outcome(loop("oja"), **given), **TIGHT)
 
 
@@ -165,6 +171,18 @@ def test_one_output_is_used(of, arguments, outcome):
     given, only = arguments(T=2), slice(0, 1) if of == "activity" else slice(1, 2)
     mine, truth = (outcome(lambda f=f, **v: f(**v)[only], **given) for f in (swept("oja"), loop("oja")))
     assert_close(mine, truth, **TIGHT)
+
+
+def test_a_clip_of_ones_own(arguments, outcome):
+    """Red when: the clip is taken for 1, or rounded to single precision."""
+    given = arguments(T=3)
+
+    def stepwise(input, weight, alpha, eta, hidden, trace):
+        rule = ClippedHebb(clip=0.3)
+        output, state = PF.plastic_rnn(input, PlasticState(hidden, trace), weight, alpha, eta, rule)
+        return output, state.trace
+
+    assert_close(outcome(swept(ClippedHebb(clip=0.3)), **given), outcome(stepwise, **given), **TIGHT)
 
 
 @pytest.mark.parametrize("size", [1 / 4, 1e-4])
@@ -189,20 +207,17 @@ def test_the_state_that_came_is_left_alone(arguments):
     assert all(bool((v == 1).all()) for v in upstream)
 
 
-def test_what_is_supported(arguments):
+def test_what_is_refused(arguments):
     """Red when: a rule of the user's own is taken for the one that it derives from, or precisions mix."""
 
-    class Bounded(Hebb):
-        def vectors(self, post, eta, m=None):
-            return 1 - eta, eta * torch.sign(post)
+    class Mine(Hebb):
+        pass
 
-    v = arguments()
-    x = Tensors(v["input"], None, v["hidden"], v["weight"], v["trace"], None, v["alpha"], v["eta"], None, None)
-    plan = Plan(Hebb(), "tanh", (0,), (False,))
-    assert triton_step.supports(x, plan)
-    assert not triton_step.supports(x, plan._replace(rule=Bounded()))
-    assert not triton_step.supports(x._replace(weight=x.weight.float()), plan)
-    assert not triton_step.supports(Tensors._make(u if u is None else u.half() for u in x), plan)
+    given = [v for k, v in arguments().items() if k not in ("input", "hidden")]
+    assert triton_step.refusal(Hebb(), [*given, None]) is None
+    assert "no Triton step for Mine" in triton_step.refusal(Mine(), given)
+    assert "torch.float32, torch.float64" in triton_step.refusal(Hebb(), [given[0].float(), *given[1:]])
+    assert "torch.float16" in triton_step.refusal(Hebb(), [v.half() for v in given])
 
 
 @pytest.mark.skipif(INTERPRETED, reason="a CUDA graph needs a GPU")
@@ -213,7 +228,7 @@ def test_a_cuda_graph_replays_both_sweeps(arguments):
         given["input"], None, given["hidden"], given["weight"], given["trace"], None, given["alpha"],
         given["eta"].reshape(2, 1, 1), None, None,
     )  # fmt: skip
-    plan = Plan(Hebb(), "tanh", tuple(range(len(x.input))), (False,) * len(x.input))
+    plan = plan_of("hebb", "tanh", tuple(range(len(x.input))), (False,) * len(x.input))
 
     def both():
         posts, trace = triton_step.forward(x, plan)
