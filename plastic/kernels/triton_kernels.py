@@ -55,8 +55,7 @@ def _rewrite(trace, pre, retain, write):
 
 @triton.jit(do_not_specialize=["first", "stop"])
 def advance(
-    source, target, acts, clamp, weight, alpha, eta,
-    first, stop,
+    source, target, acts, given, clamp, weight, alpha, eta, first, stop,
     batch, alpha_r, alpha_i, alpha_j, eta_r, eta_j,
     N: tl.constexpr, DECAY: tl.constexpr, CLIP: tl.constexpr, F: tl.constexpr,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, GIVE: tl.constexpr,
@@ -95,13 +94,13 @@ def advance(
             a = tl.load(alpha + i[:, None] * alpha_i + j[None, :] * alpha_j, mask=here, other=0)
             drive += tl.sum(pre[:, None] * (w + a * trace), 0)
     if GIVE == "answer":
-        place = acts + (stop + 1) * layer + j
-        given = tl.load(place, mask=j < N, other=0)
-        post = _f(drive + given, F)
+        own = stop * layer + episode * N + j
+        shown = tl.load(given + own, mask=j < N, other=0)
+        post = _f(drive + shown, F)
         if clamp is not None:
-            held = tl.load(clamp + stop * layer + episode * N + j, mask=j < N, other=0)
-            post = tl.where(held != 0, given, post)
-        tl.store(place, post, mask=j < N)
+            held = tl.load(clamp + own, mask=j < N, other=0)
+            post = tl.where(held != 0, shown, post)
+        tl.store(acts + (stop + 1) * layer + j, post, mask=j < N)
 
 
 @triton.jit(do_not_specialize=["t"])
@@ -155,8 +154,6 @@ def reverse(
     elif DECAY == "square":
         g_rate -= post * post * g_retain
         g_post -= 2 * rate * post * g_retain
-    total = g_eta + episode * N + j
-    tl.store(total, tl.load(total, mask=j < N, other=0) + g_rate, mask=j < N)
 
     g_answer = g_post * 0  # of the response: zero where a unit was clamped
     if FREE:
@@ -167,6 +164,7 @@ def reverse(
             g_answer = tl.where(held, 0.0, g_answer)
         else:
             g_post = g_answer
+    tl.store(g_eta + own, g_rate, mask=j < N)
     tl.store(g_input + own, g_post, mask=j < N)
     tl.store(g_drive + own, g_answer, mask=j < N)
 

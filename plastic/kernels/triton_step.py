@@ -64,18 +64,19 @@ def backward(x: Tensors, plan: Plan, posts: Tensor, grads: Sequence[Tensor | Non
 
 
 class _Sweep:
-    """The arguments that every launch shares. ``acts`` (T + 1, R, B, N) is the activity, the first hidden state before
-    it; a free step finds its input there and leaves its answer."""
+    """The arguments that every launch shares. ``acts`` (T + 1, R, B, N) is the activity, with the first hidden state
+    before it; where a step is free, its answer takes the place of ``given`` there."""
 
-    def __init__(self, x: Tensors, plan: Plan, posts: Tensor) -> None:
+    def __init__(self, x: Tensors, plan: Plan, given: Tensor) -> None:
         assert x.alpha is not None
         assert x.eta is not None
-        replicas, batch, units = posts.shape[1:]
-        self.plan, self.acts = plan, posts.new_zeros(len(posts) + 1, *posts.shape[1:])
-        self.acts[1:] = posts
+        replicas, batch, units = given.shape[1:]
+        self.plan, self.given = plan, given.contiguous()
+        self.acts = given.new_zeros(len(given) + 1, *given.shape[1:])
+        self.acts[1:] = given
         if x.hidden is not None:
             self.acts[0] = x.hidden
-        self.first = posts.new_zeros(replicas, batch, units, units) if x.trace is None else x.trace.contiguous()
+        self.first = given.new_zeros(replicas, batch, units, units) if x.trace is None else x.trace.contiguous()
         self.clamp = None if x.clamp is None else _rows(x.clamp, plan.order).contiguous().view(torch.uint8)
         self.weight, self.alpha = x.weight.contiguous(), x.alpha.expand_as(x.weight)
         self.eta = x.eta.expand(replicas, 1, units)
@@ -102,8 +103,8 @@ class _Sweep:
         N, N), the traces before each of these steps."""
         with torch.cuda.device_of(source):
             kernels.advance[self.grid](
-                source, target, self.acts, self.clamp, self.weight, self.alpha, self.eta, first, stop, GIVE=give,
-                **self.shared,
+                source, target, self.acts, self.given, self.clamp, self.weight, self.alpha, self.eta, first, stop,
+                GIVE=give, **self.shared,
             )  # fmt: skip
 
 
@@ -117,8 +118,8 @@ class _Backward(_Sweep):
         self.g_trace = torch.zeros_like(self.first)
         if g_trace is not None:
             self.g_trace.copy_(g_trace)
-        self.g_input, self.g_drive = torch.empty_like(self.g_posts), torch.empty_like(self.g_posts)
-        self.g_alpha, self.g_eta = torch.zeros_like(self.first), torch.zeros_like(self.acts[0])  # of each episode
+        self.g_input, self.g_drive, self.g_eta = (torch.empty_like(self.g_posts) for _ in range(3))  # of each step
+        self.g_alpha = torch.zeros_like(self.first)  # of each episode
         # what each block of columns adds to the gradient of pre, of the step at hand and of the one after it
         self.g_pre = posts.new_zeros(2, self.grid[1], *posts.shape[1:])
         self.kept = posts.new_empty(min(SEGMENT, len(posts)), *self.first.shape)
@@ -138,7 +139,7 @@ class _Backward(_Sweep):
             trace=None if x.trace is None else self.g_trace,
             eligibility=None,
             alpha=self.g_alpha.sum(1).sum_to_size(x.alpha.shape),
-            eta=self.g_eta.sum(1, keepdim=True).sum_to_size(x.eta.shape),
+            eta=self.g_eta.sum((0, 2)).unsqueeze(1).sum_to_size(x.eta.shape),
             m_weight=None,
             m_bias=None,
         )
