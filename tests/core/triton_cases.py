@@ -18,17 +18,17 @@ from plastic.rules import ClippedHebb, Hebb, as_rule
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
-SIZE = {"T": 5, "B": 1, "N": 5} if INTERPRETED else {"T": 40, "B": 3, "N": 90}  # the interpreter takes 10 ms a block
+SIZE = {"T": 4, "B": 1, "N": 5} if INTERPRETED else {"T": 40, "B": 3, "N": 90}  # the interpreter takes 10 ms a block
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}
 CASES = {
     "hebb": {"rule": "hebb"},
-    "hebb, many blocks": {"rule": "hebb", "T": 3, "B": 2, "N": 9},
+    "hebb, many blocks": {"rule": "hebb", "T": 2, "B": 2, "N": 9},
     "hebb, one alpha": {"rule": "hebb", "alpha": 0},
     "oja, partly clamped": {"rule": "oja", "clamp": "some units"},
     "oja, one alpha and eta a unit": {"rule": "oja", "alpha": 1, "per_unit": True},
     "oja, relu": {"rule": "oja", "f": "relu"},
     "clipped_hebb": {"rule": "clipped_hebb", "T": 9},
-    "clipped_hebb, steps clamped": {"rule": "clipped_hebb", "clamp": "some steps", "T": 7},
+    "clipped_hebb, steps clamped": {"rule": "clipped_hebb", "clamp": "some steps", "T": 6},
     "clipped_hebb, relu, eta a unit": {"rule": "clipped_hebb", "f": "relu", "per_unit": True, "clamp": "some units"},
     "one step": {"rule": "hebb", "T": 1},
 }
