@@ -76,7 +76,7 @@ class Cell:
         return [sys.executable, *shlex.split(self.config.command())[1:], *places]
 
     def result(self) -> dict[str, Any] | None:
-        """What the finished cell found. None for one that is to be run: a seed is missing, or younger than the whole."""
+        """What the finished cell found; None for one to be run, as a seed is missing or younger than the whole."""
         path = self.folder / "result.json"
         if not path.exists() or any(cell.result() is None for cell in self.after):
             return None

@@ -38,8 +38,8 @@ from plastic.errors import UserError
 from plastic.experiment.checkpoint import check_same
 from plastic.experiment.conduct import refuse_other_layout
 from plastic.experiment.grid import Cell, Condition, conditions
-from plastic.experiment.options import program, require
 from plastic.experiment.jobs import Job, Screen, summary
+from plastic.experiment.options import program, require
 from plastic.experiment.run import read_json, write_json, writing
 from plastic.experiment.signals import Interrupted, Signals, interruptible
 
@@ -74,7 +74,9 @@ def main(arguments: Arguments, commands: Sequence[Sequence[str]]) -> dict[str, A
             _work(jobs, slots, lock)
         finally:
             record = _record(arguments.out, cells)
-    print("\n".join(["", *summary(record["conditions"], cells), f"result   {arguments.out / 'sweep.json'}"]), flush=True)
+    print(
+        "\n".join(["", *summary(record["conditions"], cells), f"result   {arguments.out / 'sweep.json'}"]), flush=True
+    )
     if failed := [job for job in jobs if job.state == "failed"]:
         print("\n".join(f"failed: {job.cell.name}, {job.note}" for job in failed), file=sys.stderr)
         raise SystemExit(1)
