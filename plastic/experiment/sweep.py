@@ -74,9 +74,9 @@ def main(arguments: Arguments, commands: Sequence[Sequence[str]]) -> dict[str, A
             _work(jobs, slots, lock)
         finally:
             record = _record(arguments.out, cells)
-    print(
-        "\n".join(["", *summary(record["conditions"], cells), f"result   {arguments.out / 'sweep.json'}"]), flush=True
-    )
+    table = summary(record["conditions"], cells)
+    print("\n".join(["", *table, "", f"result   {arguments.out / 'sweep.json'}"]))
+    print(f"watch    tensorboard --logdir {arguments.out}", flush=True)
     if failed := [job for job in jobs if job.state == "failed"]:
         print("\n".join(f"failed: {job.cell.name}, {job.note}" for job in failed), file=sys.stderr)
         raise SystemExit(1)
@@ -89,8 +89,8 @@ def _slots(arguments: Arguments, cells: int) -> list[dict[str, str]]:
     No more of them than cells, whether these are done or not: threads, and so the last bits, outlast an interruption.
     """
     require(arguments.jobs is None or arguments.jobs >= 1, f"--jobs: expected at least 1, got {arguments.jobs}")
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    found = visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+    count, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = visible.split(",")[:count] if visible else [str(number) for number in range(count)]
     wanted = len(found) if arguments.gpus is None else arguments.gpus
     require(0 <= wanted <= len(found), f"--gpus: expected 0 to {len(found)}, which is what torch finds, got {wanted}")
     gpus = found[:wanted] or [""]

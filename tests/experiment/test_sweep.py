@@ -14,6 +14,7 @@ from typing import Any
 import light_task
 import pytest
 import tiny_task
+import torch
 from processes import SUPPORT, Process
 
 from plastic.errors import UserError
@@ -201,6 +202,7 @@ def test_every_condition_comes_to_one_result(folder, capsys):
     for name, (call,) in found.items():
         assert {"--resume", "--out", str(folder / name)} < set(call["words"])
         assert call["words"][call["words"].index("--data-dir") + 1] == "some where"
+        assert call["session"] == call["pid"], "a terminal's Ctrl-C is for the sweep, which passes it on"
     assert json.loads((folder / "sweep.json").read_text()) == record
     for rule in ("hebb", "oja"):
         condition = record["conditions"][f"light_task_rule={rule}"]
@@ -257,6 +259,7 @@ def test_a_failed_cell_stops_no_other(folder, capsys):
 
 def test_cells_share_cores_and_gpus(folder, monkeypatch):
     """Red if more run than --jobs, a slot is not given back, all cells see one GPU, or threads are not divided."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-7,8")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(9)))
     run(folder, "--rule", "a,b,c,d,e", jobs=2, gpus=2)
@@ -278,10 +281,13 @@ def test_slots(monkeypatch):
 
     assert slots(20) == [{"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}] * 8
     assert slots(2, jobs=8) == [{"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "4"}] * 2
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(20)] == ["0", "1"]
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(20, jobs=3)] == ["0", "1", "0"]
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(20, jobs=2, gpus=0)] == ["", ""]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,5,-1,6")  # the driver stops at the -1
+    assert [slot["CUDA_VISIBLE_DEVICES"] for slot in slots(20)] == ["7", "5"]
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
     assert {slot["OMP_NUM_THREADS"] for slot in slots(20, jobs=4)} == {"6"}
 

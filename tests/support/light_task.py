@@ -57,7 +57,14 @@ def pretend(words: list[str]) -> int:
         signal.signal(signal.SIGINT, stop)
 
     def note() -> None:
-        call = {"pid": os.getpid(), "words": words, "begun": begun, "ended": time.monotonic(), **environ}
+        call = {
+            "pid": os.getpid(),
+            "session": os.getsid(0),
+            "words": words,
+            "begun": begun,
+            "ended": time.monotonic(),
+            **environ,
+        }
         with (folder / "calls").open("a") as file:
             file.write(json.dumps(call) + "\n")
 
