@@ -139,13 +139,12 @@ def _condition(words: Sequence[Marked]) -> Condition:
 
 def _config_class(module: str) -> type[Options]:
     try:
-        config_class = getattr(importlib.import_module(module), "Config", None)
+        config_class: Any = getattr(importlib.import_module(module), "Config", None)
     except (ImportError, TypeError, ValueError) as error:
         raise UserError(f"could not import {module}: {error}") from error
-    ours = isinstance(config_class, type) and issubclass(config_class, Options)
-    require(ours, f"python -m {module} is no command that can be swept: it has no Config of plastic.experiment.Options")
-    assert config_class is not None
-    return config_class
+    if isinstance(config_class, type) and issubclass(config_class, Options):
+        return config_class
+    raise UserError(f"python -m {module} is no command that can be swept: its Config is no plastic.experiment.Options")
 
 
 def _chosen(words: Sequence[Marked]) -> Iterator[str]:

@@ -43,6 +43,7 @@ from plastic.experiment.options import program, require
 from plastic.experiment.run import read_json, write_json, writing
 from plastic.experiment.signals import Interrupted, Signals, interruptible
 
+KEPT = ("seeds", "episodes", "seconds", "device", "metrics")  # of a result, in sweep.json
 POLL = 0.2  # seconds between two looks at the cells
 
 
@@ -128,11 +129,11 @@ def _refuse_others(out: Path, grid: Sequence[Condition]) -> None:
 def _record(out: Path, cells: Mapping[str, Sequence[Cell]]) -> dict[str, Any]:
     """Write sweep.json: what each condition is, and what it came to. Conditions of an earlier grid stay."""
     path = out / "sweep.json"
-    known = read_json(path).get("conditions", {}) if path.exists() else {}
+    known: dict[str, dict[str, Any]] = read_json(path).get("conditions", {}) if path.exists() else {}
     for name, (*_, whole) in cells.items():
         found = whole.result() or {}
-        taken = {key: found[key] for key in ("seeds", "episodes", "seconds", "device", "metrics") if key in found}
-        known[name] = {"command": whole.config.command(), "config": whole.config.identity(), **taken}
+        known[name] = {"command": whole.config.command(), "config": whole.config.identity()}
+        known[name] |= {key: found[key] for key in KEPT if key in found}
     record = {"conditions": known}
     write_json(path, record)
     return record

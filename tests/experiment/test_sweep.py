@@ -228,6 +228,10 @@ def test_what_is_done_is_not_done_again(folder):
     assert again == {"light_task", "seed-1"}
     run(folder, "--seeds", "3")
     assert [len(found) for found in calls(folder).values()] == [3, 1, 2, 1]
+    os.utime(folder / "light_task" / "seed-0" / "result.json")  # done after the whole, in a sitting that was cut short
+    run(folder, "--seeds", "3")
+    assert [len(found) for found in calls(folder).values()] == [4, 1, 2, 1]
+    assert run(folder, "--seeds", "2")["conditions"]["light_task"]["seeds"] == [0, 1]
 
 
 def test_another_configuration_is_refused(folder):
@@ -264,6 +268,7 @@ def test_cells_share_cores_and_gpus(folder, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(9)))
     run(folder, "--rule", "a,b,c,d,e", jobs=2, gpus=2)
     found = [call for (call,) in calls(folder).values()]
+    assert len(found) == 5
     assert {call["CUDA_VISIBLE_DEVICES"] for call in found} == {"3", "GPU-7"}
     assert {call["OMP_NUM_THREADS"] for call in found} == {"4"}
     for call in found:
