@@ -349,14 +349,13 @@ def test_a_signal_reaches_every_cell_and_the_same_line_goes_on(folder, signalled
     assert len(list(folder.rglob("result.json"))) == 3
 
 
-def test_a_hang_up_is_a_signal_too_and_a_second_one_kills(folder, signalled):
-    """Red without _hanging_up, or if a cell that listens to nothing is left behind."""
-    signalled(signal.SIGHUP, cells=1, again=True)
+def test_a_second_signal_kills(folder, signalled):
+    """Red if a cell that listens to nothing is waited for, or left behind."""
+    signalled(signal.SIGTERM, cells=1, again=True)
     with pytest.raises(Interrupted):
         run(folder, "--mode", "deaf")
     (call,) = calls(folder)["light_task"]
     until(lambda: not alive(call["pid"]), 5)
-    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
 
 
 def test_a_crash_of_the_sweep_leaves_no_cell(folder, monkeypatch):
@@ -397,6 +396,17 @@ def test_a_killed_sweep_is_not_started_again_beside_its_cells(folder, tmp_path):
     os.kill(call["pid"], signal.SIGTERM)
     until(lambda: not alive(call["pid"]))
     run(folder, "--mode", "hang")
+
+
+def test_a_terminal_that_is_closed_stops_the_cells(folder, tmp_path):
+    """Red without _hanging_up."""
+    words = ["--out", str(folder), "--", *LIGHT, "--mode", "hang"]
+    closed = Process(PROGRAM, words, tmp_path, PYTHONPATH=os.environ["PYTHONPATH"])
+    ended = closed.send(signal.SIGHUP, when=lambda: bool(calls(folder))).ended()
+    (call,) = calls(folder)["light_task"]
+    assert ended.status == 143
+    assert ended.err == "interrupted: what was begun has its checkpoint; go on with the same line\n"
+    assert not alive(call["pid"])
 
 
 @pytest.mark.parametrize(
