@@ -22,6 +22,7 @@ class CannotWorkWarning(UserWarning):
 class ContinualOptions(Options):
     """A network, a regularizer, and how long each task is learned. Each command sets the defaults of its own."""
 
+    SEEDS_TOGETHER: ClassVar[bool] = True
     STRENGTHS: ClassVar[Mapping[str, float]] = {}
     """the strength of each regularizer where none is given"""
 

@@ -3,7 +3,7 @@
 import io
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,18 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def check_same(path: Path, task: str, config: Mapping[str, Any], found_task: Any, found: Any) -> None:
-    """UserError that names the options in which the run at ``path`` differs."""
+def check_same(
+    path: Path,
+    task: str,
+    config: Mapping[str, Any],
+    found_task: Any,
+    found: Any,
+    free: Collection[str] = FREE_TO_CHANGE,
+) -> None:
+    """UserError that names the options, but for the ``free`` ones, in which the run at ``path`` differs."""
     if found_task != task or not isinstance(found, dict):
         raise UserError(f"{path} belongs to the task {found_task!r}, not {task!r}: choose another --out")
-    names = sorted((set(config) | set(found)) - set(FREE_TO_CHANGE))
+    names = sorted((set(config) | set(found)) - set(free))
     differing = [name for name in names if config.get(name) != found.get(name)]
     if differing:
         details = ", ".join(f"{name} is {found.get(name)!r} there and {config.get(name)!r} here" for name in differing)

@@ -14,7 +14,7 @@ from plastic.experiment.machine import describe_device, describe_machine, pick_d
 from plastic.experiment.options import Options
 from plastic.experiment.run import History, Run, draw_apart, read_history, refuse_taken, write_json, writing
 from plastic.experiment.signals import Interrupted, interruptible
-from plastic.experiment.statistics import Estimate, over_seeds
+from plastic.experiment.statistics import Estimate, in_words, over_seeds
 
 C = TypeVar("C", bound=Options)
 
@@ -49,7 +49,7 @@ def conduct(
     folder = config.out or Path("runs") / task / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config.seed}"
     seeds = list(range(config.seed, config.seed + config.seeds))
     folders = [folder] if len(seeds) == 1 else [folder / f"seed-{seed}" for seed in seeds]
-    _refuse_other_layout(folder, len(seeds) > 1)
+    refuse_other_layout(folder, len(seeds) > 1)
     if not config.resume:
         for place in {folder, *folders}:
             refuse_taken(place)
@@ -90,7 +90,7 @@ def conduct_together(config: C, task: str, experiment: Callable[[C, Run], Togeth
     config.validate()
     device = pick_device(config.device)
     folder = config.out or Path("runs") / task / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config.seed}"
-    _refuse_other_layout(folder, False)
+    refuse_other_layout(folder, False)
     try:
         with interruptible(), Run(folder, task, config, device) as run:
             found = experiment(config, run)
@@ -103,7 +103,7 @@ def conduct_together(config: C, task: str, experiment: Callable[[C, Run], Togeth
     return result
 
 
-def _refuse_other_layout(folder: Path, several: bool) -> None:
+def refuse_other_layout(folder: Path, several: bool) -> None:
     """UserError where one seed would go over the folder of several, or the other way round."""
     with writing(folder):
         held = (folder / "config.json").exists() if several else any(folder.glob("seed-*"))
@@ -133,10 +133,7 @@ def _result(config: Options, task: str, device: torch.device, outcomes: Sequence
 
 def _line(result: Mapping[str, Any]) -> str:
     """One line for people: the first metrics with their intervals, and what these are intervals of."""
-    named = [
-        f"{name} {m['mean']:.4f}" + (f" ± {m['ci95']:.4f}" if m["ci95"] is not None else "")
-        for name, m in result["metrics"].items()
-    ]
+    named = [in_words(name, metric) for name, metric in result["metrics"].items()]
     more = [f"and {len(named) - LISTED} more"] if len(named) > LISTED else []
     metrics = ", ".join(named[:LISTED] + more)
     seeds = result["seeds"]

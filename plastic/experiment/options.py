@@ -41,6 +41,8 @@ class Options:
     MODULE: ClassVar[str]
     """what ``python -m`` runs"""
     PRESETS: ClassVar[Presets] = {"default": {}}
+    SEEDS_TOGETHER: ClassVar[bool] = False
+    """seeds train side by side in one folder (``conduct_together``)"""
 
     preset: str = "default"
     """named settings; an option given beside it wins"""

@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -40,3 +40,8 @@ def over_seeds(estimates: Sequence[Estimate]) -> dict[str, float | list[float] |
         "std": std,
         "ci95": ci95 if math.isfinite(ci95) else None,
     }
+
+
+def in_words(name: str, metric: Mapping[str, Any]) -> str:
+    """``name mean ± ci95`` of what ``over_seeds`` returned."""
+    return f"{name} {metric['mean']:.4f}" + (f" ± {metric['ci95']:.4f}" if metric["ci95"] is not None else "")
