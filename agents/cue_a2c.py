@@ -64,6 +64,8 @@ class Config(AgentOptions):
     """the four cues are the same in every life; only the target changes"""
     episodes: int = 100_000
     """training episodes, one life each"""
+    batch: int = 32
+    """lives side by side in an update"""
     eval_every: int = 5_000
     """training episodes between two evaluations and checkpoints"""
 

@@ -12,10 +12,10 @@ from plastic.rules import RULES
 
 # from short searches for each model: a fair comparison gives each its own
 SUITED: dict[Model, dict[str, Any]] = {
-    "plastic": {"lr": 2e-3, "entropy": 0.06, "start": "uniform"},
+    "plastic": {"lr": 1e-3, "entropy": 0.06, "start": "uniform"},
     "rnn": {"lr": 1e-3, "entropy": 0.03, "start": "orthogonal"},
-    "lstm": {"lr": 2e-3, "entropy": 0.03, "start": "uniform"},
-    "plastic_lstm": {"lr": 2e-3, "entropy": 0.03, "start": "uniform"},
+    "lstm": {"lr": 1e-3, "entropy": 0.03, "start": "uniform"},
+    "plastic_lstm": {"lr": 1e-3, "entropy": 0.03, "start": "uniform"},
 }
 
 
@@ -55,10 +55,10 @@ class AgentOptions(Options):
     """Adam's rate; none: what suits the model"""
     adam_eps: float = 1e-8
     """Adam's epsilon (the published programs: 1e-4)"""
-    episodes: int = 30_000
+    episodes: int = 24_000
     """training episodes, one life each"""
-    batch: int = 32
-    """lives side by side in an update (the first program: 1)"""
+    batch: int = 8
+    """lives side by side in an update: few, since it is updates that teach (the first program: 1)"""
     eval_every: int = 2_000
     """training episodes between two evaluations and checkpoints"""
     test_episodes: int = 1_000
