@@ -29,7 +29,7 @@ from agents.networks import Recurrent, build
 from benchmarks.memory import apart, peak
 from benchmarks.timing import alternate, relative_error, spread
 from plastic.errors import UserError
-from plastic.experiment.machine import describe_device, describe_machine, pick_device
+from plastic.experiment.machine import describe_backend, describe_device, describe_machine, pick_device
 from plastic.experiment.run import write_json
 
 TOLERANCE = 1e-4  # relative, on the loss and every gradient
@@ -183,6 +183,7 @@ def main(arguments: Arguments) -> dict[str, object]:
         "command": f"python -m benchmarks.maze --rule {work.rule} --rounds {arguments.rounds}",
         "machine": describe_machine(),
         "device": describe_device(device),
+        "backend": describe_backend(device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "lives": work.lives,

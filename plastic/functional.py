@@ -123,6 +123,7 @@ def plastic_rnn(
     modulator: tuple[Tensor, Tensor] | None = None,
     nonlinearity: str = "tanh",
     order: Sequence[int] | None = None,
+    backend: sequence.Backend = "auto",
 ) -> tuple[Tensor, PlasticState]:
     """A plastic recurrent network over a whole sequence, with a memory-lean backward.
 
@@ -144,6 +145,8 @@ def plastic_rnn(
         order: T rows of ``input`` and ``clamp``, one for each step, where these hold K rows instead, (K, B, N), and
             steps share them: a pattern that is shown for ten steps, and shown again later, is one row. Clamped steps of
             one row are then known to be equal, and cost next to nothing.
+        backend: ``torch``, operations of torch; ``compiled``, a step in C++ for the published rules of one trace on a
+            CPU, built on first use; ``auto``: compiled where that can be had and is faster.
     Returns: activity (T, B, N) and the state after the last step.
     Raises ValueError for shapes, rules and options that do not fit.
     """
@@ -151,16 +154,21 @@ def plastic_rnn(
     order = range(len(input)) if order is None else [*order]
     _check_sequence(input, state, weight, clamp, clamped_steps, nonlinearity, order)
     plastic = alpha is not None
-    if plastic:
-        _check_plasticity(input, state, weight, eta, rule, modulator)
-        if not sequence.has_factors(rule):  # one step at a time, each with its own row, from a state that is there
-            state = _blank(input, weight, rule) if state is None else state
-            input, clamp = _rows(input, order), clamp if clamp is None else _rows(clamp, order)
-            order = range(len(input))
+    clamped = tuple(map(bool, clamped_steps or (False,) * len(order)))
+    kernel = sequence.in_torch(rule)
     replicas = weight.dim() - 2
     dtype = weight.dtype
-    clamped = tuple(map(bool, clamped_steps or (False,) * len(order)))
-    plan = common.Plan(rule, nonlinearity, tuple(order), clamped)
+    if plastic:
+        _check_plasticity(input, state, weight, eta, rule, modulator)
+        if state is None and not sequence.has_factors(rule):
+            state = _blank(input, weight, rule)
+        trace = None if state is None else state.trace
+        worth = sequence.worth_compiling(rule, clamped, weight)
+        kernel = sequence.choose(backend, rule, worth, replicas, (weight, alpha, eta, trace, *(modulator or ())))
+        if kernel != "factored":  # one step at a time, each with its own row
+            input, clamp = _rows(input, order), clamp if clamp is None else _rows(clamp, order)
+            order = range(len(input))
+    plan = common.Plan(rule, nonlinearity, tuple(order), clamped, kernel)
     tensors = common.Tensors(
         input=input.to(dtype),
         hidden=None if state is None else state.hidden.to(dtype),

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from plastic import functional as PF
 from plastic.coefficients import Alpha, alpha_kind, alpha_parameter, eta_parameter, factory_options, reset_alpha
 from plastic.functional import PlasticState
-from plastic.kernels import common, stepwise
+from plastic.kernels import common, compiled, sequence, stepwise
 from plastic.kernels.common import NONLINEARITIES
+from plastic.kernels.sequence import Backend
 from plastic.rules import Rule, as_rule
 
 
@@ -23,6 +24,8 @@ class PlasticRNNCell(nn.Module):
         alpha: ``full`` (N, N), ``neuron`` (N,), ``shared`` (), or ``none``: ``torch.nn.RNNCell``.
         eta: initial plasticity rate, learned; a number, or a tensor (N,) for one rate a unit.
         nonlinearity: ``tanh`` or ``relu``.
+        backend: what runs ``step_`` and, in ``PlasticRNN``, a sequence: ``auto``, ``torch`` or ``compiled`` (see
+            ``plastic.functional.plastic_rnn``).
 
     Parameters are (pre, post): ``weight_ih`` (I, N), ``weight`` (N, N), ``bias`` (N,), ``alpha``, ``eta``, and
     ``m_weight`` (N,), ``m_bias`` () of a modulated rule, whose signal is m = tanh(post · m_weight + m_bias).
@@ -46,13 +49,14 @@ class PlasticRNNCell(nn.Module):
         bias: bool = True,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        backend: Backend = "auto",
     ) -> None:
         super().__init__()
         factory = factory_options(device, dtype)
         if nonlinearity not in NONLINEARITIES:
             raise ValueError(f"nonlinearity: expected one of {', '.join(NONLINEARITIES)}, got {nonlinearity!r}")
         self.input_size, self.hidden_size, self.nonlinearity = input_size, hidden_size, nonlinearity
-        self.rule = as_rule(rule)
+        self.rule, self.backend = as_rule(rule), backend
         self.weight_ih = nn.Parameter(torch.empty(input_size, hidden_size, **factory))
         self.weight = nn.Parameter(torch.empty(hidden_size, hidden_size, **factory))
         self.bias = nn.Parameter(torch.empty(hidden_size, **factory)) if bias else None
@@ -116,12 +120,19 @@ class PlasticRNNCell(nn.Module):
         """
         if self.alpha is None or self.eta is None or state.trace is None:
             return self.forward(input, state)
+        drive = self.project(input)
+        given = (drive, state.hidden, state.trace, self.weight, self.alpha, self.eta)
+        kernel = sequence.choose(self.backend, self.rule, True, 0, (*given, *(self.modulator or ())))
+        plain = state.trace.is_contiguous() and not torch._C._are_functorch_transforms_active()  # one piece of memory
+        if kernel == "compiled" and plain:
+            post = compiled.step_(*given, self.modulator, self.rule, self.nonlinearity)
+            return post, state._replace(hidden=post)
         if self.alpha.dim() == 2:  # weight + alpha * trace in one pass
             effective = torch.addcmul(self.weight, self.alpha, state.trace)
             recurrent = (state.hidden.unsqueeze(1) @ effective).squeeze(1)
         else:
             recurrent = PF.plastic_linear(state.hidden, self.weight, self.alpha, state.trace)
-        post = NONLINEARITIES[self.nonlinearity][0](recurrent + self.project(input))
+        post = NONLINEARITIES[self.nonlinearity][0](recurrent + drive)
         m = None if self.modulator is None else torch.tanh(post @ self.modulator[0] + self.modulator[1]).unsqueeze(-1)
         traces = [state.trace] if state.eligibility is None else [state.trace, state.eligibility]
         stepwise.advance_(traces, state.hidden, *common.vectors(self.rule, post, self.eta, m), m, self.rule)
@@ -172,5 +183,6 @@ class PlasticRNN(nn.Module):
             cell.rule,
             modulator=cell.modulator,
             nonlinearity=cell.nonlinearity,
+            backend=cell.backend,
         )
         return (output.transpose(0, 1) if self.batch_first else output), state

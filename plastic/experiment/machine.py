@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from plastic.errors import UserError
+from plastic.kernels.build import library
 
 
 def pick_device(name: str) -> torch.device:
@@ -55,6 +56,11 @@ def describe_device(device: torch.device) -> str:
     return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
+def describe_backend(device: torch.device) -> str:
+    """What steps a plastic recurrent network that is left to itself: ``compiled`` or ``torch``."""
+    return "compiled" if device.type == "cpu" and library() is not None else "torch"
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -73,6 +79,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "machine": describe_machine(),
         "device": describe_device(device),
         "threads": torch.get_num_threads(),
+        "backend": describe_backend(device),
         "git": _git_state(),
     }
 

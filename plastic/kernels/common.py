@@ -1,7 +1,7 @@
 """What the kernels share: the arguments of a sequence, a rule's vectors, and steps of known activity."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ NONLINEARITIES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], T
 }
 
 
+Kernel = Literal["factored", "stepwise", "compiled"]
+
+
 class Plan(NamedTuple):
     """What a sequence is besides its tensors; all of it on the host."""
 
@@ -22,6 +25,7 @@ class Plan(NamedTuple):
     nonlinearity: str
     order: tuple[int, ...]  # the row of input and clamp that each of T steps takes
     clamped: tuple[bool, ...]  # T
+    kernel: Kernel = "stepwise"  # what runs it
 
 
 class Tensors(NamedTuple):

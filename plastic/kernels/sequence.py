@@ -1,20 +1,51 @@
 """Whole plastic sequences as one operation for autograd, vmap and the compiler; which kernel runs it is chosen here."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from plastic.kernels import factored, stepwise
-from plastic.kernels.common import CLAMP, NONLINEARITIES, REPLICA_DIM, Plan, Tensors
+from plastic.kernels import compiled, factored, stepwise
+from plastic.kernels.common import CLAMP, NONLINEARITIES, REPLICA_DIM, Kernel, Plan, Tensors
 from plastic.rules import Rule
 
+Backend = Literal["auto", "torch", "compiled"]
+BACKENDS = ("auto", "torch", "compiled")
 ARGUMENTS = len(REPLICA_DIM)
+CACHED = (
+    1 << 20
+)  # bytes of a trace; measured: at 1 MB a compiled step takes 0.6 of the time, at 4 MB half as much again
 
 
 def has_factors(rule: Rule) -> bool:
     """Whether the trace under this rule is linear in what each step writes."""
     return rule.clip is None and not rule.retroactive
+
+
+def in_torch(rule: Rule) -> Kernel:
+    """The kernel of torch operations for a rule."""
+    return "factored" if has_factors(rule) else "stepwise"
+
+
+def worth_compiling(rule: Rule, clamped: Sequence[bool], weight: Tensor) -> bool:
+    """Whether a compiled step beats torch operations: always where those go step by step; where they keep outer
+    products, if most steps are free (clamped ones are few products) and a trace stays in the cache."""
+    mostly_free = 2 * sum(clamped) <= len(clamped)
+    return not has_factors(rule) or (mostly_free and weight.numel() * weight.element_size() <= CACHED)
+
+
+@torch.compiler.disable
+def choose(backend: Backend, rule: Rule, worth: bool, replicas: int, tensors: tuple[Tensor | None, ...]) -> Kernel:
+    """The kernel for a sequence of these tensors. ValueError where the backend asked for cannot run it."""
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend == "torch" or (backend == "auto" and not worth):
+        return in_torch(rule)
+    why_not = "the compiled step takes no replica dimension" if replicas else compiled.refusal(rule, tensors)
+    if why_not is not None and backend == "compiled":
+        raise ValueError(f"backend: {why_not}")
+    return "compiled" if why_not is None else in_torch(rule)
 
 
 @torch.compiler.disable
@@ -57,19 +88,22 @@ def _unfold(outputs: tuple[Tensor, ...], size: int, dims: tuple[int, ...]) -> An
     return tuple(v.unflatten(d, (size, -1)) for v, d in zip(outputs, dims, strict=True)), dims
 
 
+KERNELS: dict[Kernel, Any] = {"factored": factored, "stepwise": stepwise, "compiled": compiled}
+
+
 class _Sequence(torch.autograd.Function):
-    """Activity, trace, and either the eligibility or, for backward alone, what a factored forward has kept."""
+    """Activity, trace, and the eligibility or, for backward alone, what a factored forward has kept, if either is."""
 
     @staticmethod
     def forward(plan: Plan, *tensors: Any) -> Any:
-        return (factored if has_factors(plan.rule) else stepwise).forward(Tensors(*tensors), plan)
+        return KERNELS[plan.kernel].forward(Tensors(*tensors), plan)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.plan = inputs[0]
         ctx.set_materialize_grads(False)
         kept = None
-        if has_factors(ctx.plan.rule):
+        if has_factors(ctx.plan.rule) and len(output) == 3:  # vmap may have run another kernel than the plan's
             kept = output[2]
             ctx.mark_non_differentiable(kept)
         ctx.save_for_backward(*inputs[1:], output[0], kept)
@@ -87,8 +121,9 @@ class _Sequence(torch.autograd.Function):
             _fold(v, in_dim, info.batch_size, at)
             for v, in_dim, at in zip(tensors, in_dims[1:], REPLICA_DIM, strict=True)
         ]
+        plan = plan._replace(kernel=in_torch(plan.rule))  # replicas are for torch operations
         outputs = _Sequence.apply(plan, *folded)
-        dims = (1, 0, 1) if has_factors(plan.rule) else (1, 0, 0)
+        dims = (1, 0, 1) if plan.kernel == "factored" else (1, 0, 0)
         return _unfold(outputs, info.batch_size, dims[: len(outputs)])
 
 
@@ -101,6 +136,8 @@ class _SequenceBackward(torch.autograd.Function):
         with torch.autocast(posts.device.type, enabled=False):
             if kept is not None:
                 g_tensors = factored.backward(x, plan, posts, kept, grads[0], grads[1])
+            elif plan.kernel == "compiled":
+                g_tensors = compiled.backward(x, plan, posts, grads[0], grads[1])
             else:
                 g_tensors = stepwise.backward(x, plan, posts, grads)
         return tuple(g for g in g_tensors if g is not None)
@@ -115,6 +152,7 @@ class _SequenceBackward(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, plan: Plan, posts: Tensor, kept: Tensor | None, *rest: Any) -> Any:
+        plan = plan._replace(kernel=in_torch(plan.rule))
         g_dims = (1, 0, 1) if kept is not None else (1, 0, 0)
         places = (1, 1, *REPLICA_DIM, *g_dims)[: len(rest) + 2]
         folded = [

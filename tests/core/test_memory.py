@@ -38,7 +38,7 @@ def numbers_saved(run, rule, T):
         return value
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-        run(PlasticRNN(3, N, rule), torch.randn(T, 1, 3))
+        run(PlasticRNN(3, N, rule, backend="torch"), torch.randn(T, 1, 3))
     return saved
 
 
@@ -65,7 +65,7 @@ class LiveTraces(TorchDispatchMode):
 
 def live_traces(run, rule, T):
     """The peak over forward and backward together."""
-    rnn, input = PlasticRNN(3, N, rule), torch.randn(T, 1, 3)
+    rnn, input = PlasticRNN(3, N, rule, backend="torch"), torch.randn(T, 1, 3)
     with LiveTraces() as live:
         run(rnn, input).backward()
     return live.peak

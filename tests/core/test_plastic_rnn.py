@@ -32,12 +32,14 @@ def arguments(random, rule, alpha="full", per_unit=False, T=19, B=3, N=7, lead=(
 
 
 def fast(rule, **options):
-    """plastic_rnn as a function of tensors alone: activity, trace and eligibility."""
+    """plastic_rnn in torch operations, as a function of tensors alone: activity, trace and eligibility."""
 
     def run(input, hidden, trace, weight, alpha, eta, eligibility=None, m_weight=None, m_bias=None):
         modulator = None if m_weight is None else (m_weight, m_bias)
         state = PlasticState(hidden, trace, eligibility)
-        output, state = PF.plastic_rnn(input, state, weight, alpha, eta, rule, modulator=modulator, **options)
+        output, state = PF.plastic_rnn(
+            input, state, weight, alpha, eta, rule, modulator=modulator, backend="torch", **options
+        )
         return output, state.trace, state.eligibility
 
     return run

@@ -78,7 +78,7 @@ def ours(case, clamp):
         state = None if hidden is None else PlasticState(hidden, trace, eligibility)
         modulator = None if m_weight is None else (m_weight, m_bias)
         output, state = PF.plastic_rnn(
-            input, state, weight, alpha, eta, case["rule"], clamp, held, modulator, order=case["order"]
+            input, state, weight, alpha, eta, case["rule"], clamp, held, modulator, order=case["order"], backend="torch"
         )
         return output, state.trace, state.eligibility
 

@@ -17,6 +17,7 @@ from tiny_task import Config, Task, main
 from plastic.errors import UserError
 from plastic.experiment import Interrupted, machine
 from plastic.experiment.run import refuse_taken
+from plastic.kernels.build import library
 
 GROUPS = {"train", "eval", "plasticity", "time"}
 
@@ -89,7 +90,9 @@ def test_the_description_and_the_environment(finished):
     assert described["dataset"] == "noise"
     assert described["config"] == Config(device="cpu", episodes=16, every=8, draw=True).identity()
     environment = json.loads((finished / "env.json").read_text())
-    assert set(environment) == {"python", "torch", "cuda", "platform", "machine", "device", "threads", "git"}
+    keys = {"python", "torch", "cuda", "platform", "machine", "device", "threads", "backend", "git"}
+    assert set(environment) == keys
+    assert environment["backend"] == ("torch" if library() is None else "compiled")
     assert environment["git"] is None or set(environment["git"]) == {"commit", "dirty"}
 
 
