@@ -146,7 +146,8 @@ def plastic_rnn(
             steps share them: a pattern that is shown for ten steps, and shown again later, is one row. Clamped steps of
             one row are then known to be equal, and cost next to nothing.
         backend: ``torch``, operations of torch; ``compiled``, a step in C++ for the published rules of one trace on a
-            CPU, built on first use; ``auto``: compiled where that can be had and is faster.
+            CPU, built on first use; ``triton``, a step for GPUs under ``hebb``, ``oja`` and ``clipped_hebb``, not yet
+            measured on one; ``auto``: compiled where that can be had and is faster, else torch.
     Returns: activity (T, B, N) and the state after the last step.
     Raises ValueError for shapes, rules and options that do not fit.
     """

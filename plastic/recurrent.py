@@ -24,8 +24,8 @@ class PlasticRNNCell(nn.Module):
         alpha: ``full`` (N, N), ``neuron`` (N,), ``shared`` (), or ``none``: ``torch.nn.RNNCell``.
         eta: initial plasticity rate, learned; a number, or a tensor (N,) for one rate a unit.
         nonlinearity: ``tanh`` or ``relu``.
-        backend: what runs ``step_`` and, in ``PlasticRNN``, a sequence: ``auto``, ``torch`` or ``compiled`` (see
-            ``plastic.functional.plastic_rnn``).
+        backend: what runs ``step_`` and, in ``PlasticRNN``, a sequence: ``auto``, ``torch``, ``compiled`` or
+            ``triton`` (see ``plastic.functional.plastic_rnn``).
 
     Parameters are (pre, post): ``weight_ih`` (I, N), ``weight`` (N, N), ``bias`` (N,), ``alpha``, ``eta``, and
     ``m_weight`` (N,), ``m_bias`` () of a modulated rule, whose signal is m = tanh(post · m_weight + m_bias).

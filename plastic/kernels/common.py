@@ -15,7 +15,7 @@ NONLINEARITIES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], T
 }
 
 
-Kernel = Literal["factored", "stepwise", "compiled"]
+Kernel = Literal["factored", "stepwise", "compiled", "triton"]
 
 
 class Plan(NamedTuple):

@@ -1,7 +1,7 @@
 """Whole plastic sequences as one operation for autograd, vmap and the compiler; which kernel runs it is chosen here."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,12 +10,9 @@ from plastic.kernels import compiled, factored, stepwise
 from plastic.kernels.common import CLAMP, NONLINEARITIES, REPLICA_DIM, Kernel, Plan, Tensors
 from plastic.rules import Rule
 
-Backend = Literal["auto", "torch", "compiled"]
-BACKENDS = ("auto", "torch", "compiled")
+Backend = Literal["auto", "torch", "compiled", "triton"]
 ARGUMENTS = len(REPLICA_DIM)
-CACHED = (
-    1 << 20
-)  # bytes of a trace; measured: at 1 MB a compiled step takes 0.6 of the time, at 4 MB half as much again
+CACHED = 1 << 20  # bytes of a trace; measured: with 1 MB a compiled step takes 0.6 of torch's time, with 4 MB 1.5 times
 
 
 def has_factors(rule: Rule) -> bool:
@@ -38,14 +35,28 @@ def worth_compiling(rule: Rule, clamped: Sequence[bool], weight: Tensor) -> bool
 @torch.compiler.disable
 def choose(backend: Backend, rule: Rule, worth: bool, replicas: int, tensors: tuple[Tensor | None, ...]) -> Kernel:
     """The kernel for a sequence of these tensors. ValueError where the backend asked for cannot run it."""
-    if backend not in BACKENDS:
-        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
+    if backend not in get_args(Backend):
+        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
+    if backend == "triton":  # only where it is asked for: its speed has not been measured
+        step = _triton_step()
+        if (why_not := "Triton cannot be imported" if step is None else step.refusal(rule, tensors)) is not None:
+            raise ValueError(f"backend: {why_not}")
+        return "triton"
     if backend == "torch" or (backend == "auto" and not worth):
         return in_torch(rule)
     why_not = "the compiled step takes no replica dimension" if replicas else compiled.refusal(rule, tensors)
     if why_not is not None and backend == "compiled":
         raise ValueError(f"backend: {why_not}")
     return "compiled" if why_not is None else in_torch(rule)
+
+
+def _triton_step() -> Any:
+    """The kernels for a GPU; None where Triton cannot be imported."""
+    try:
+        from plastic.kernels import triton_step
+    except ImportError:
+        return None
+    return triton_step
 
 
 @torch.compiler.disable
@@ -88,7 +99,10 @@ def _unfold(outputs: tuple[Tensor, ...], size: int, dims: tuple[int, ...]) -> An
     return tuple(v.unflatten(d, (size, -1)) for v, d in zip(outputs, dims, strict=True)), dims
 
 
-KERNELS: dict[Kernel, Any] = {"factored": factored, "stepwise": stepwise, "compiled": compiled}
+def _sweeps(kernel: Kernel) -> Any:
+    """The module whose ``forward`` and ``backward`` they are."""
+    known: dict[Kernel, Any] = {"factored": factored, "stepwise": stepwise, "compiled": compiled}
+    return known.get(kernel) or _triton_step()
 
 
 class _Sequence(torch.autograd.Function):
@@ -96,7 +110,7 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     def forward(plan: Plan, *tensors: Any) -> Any:
-        return KERNELS[plan.kernel].forward(Tensors(*tensors), plan)
+        return _sweeps(plan.kernel).forward(Tensors(*tensors), plan)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -139,7 +153,7 @@ class _SequenceBackward(torch.autograd.Function):
             elif plan.kernel == "compiled":
                 g_tensors = compiled.backward(x, plan, posts, grads[0], grads[1])
             else:
-                g_tensors = stepwise.backward(x, plan, posts, grads)
+                g_tensors = _sweeps(plan.kernel).backward(x, plan, posts, grads)
         return tuple(g for g in g_tensors if g is not None)
 
     @staticmethod

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import plastic
+
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).with_name("triton_cases.py")
 WITHOUT = """
@@ -15,6 +17,12 @@ import sys
 sys.modules["triton"] = None
 import torch, plastic
 plastic.PlasticRNN(3, 4)(torch.rand(5, 2, 3))[0].sum().backward()
+try:
+    plastic.PlasticRNN(3, 4, backend="triton")(torch.rand(5, 2, 3))
+except ValueError as error:
+    assert "Triton cannot be imported" in str(error)
+else:
+    raise SystemExit("taken for another backend")
 """
 FLAVOURS = {
     "advance, answer": {"dtype": "fp32", "GIVE": "answer", "DECAY": "square", "CLIP": None, "F": "tanh"},
@@ -53,8 +61,15 @@ def test_the_sweeps_equal_the_reference(triton, interpret):
 
 
 def test_plastic_works_without_triton():
-    """Red when: a module of the library imports Triton, or what needs it, on its own account."""
+    """Red when: a module of the library imports Triton, or what needs it, on its own account, or asking for it there
+    is not refused in a sentence."""
     run(os.environ, "-c", WITHOUT)
+
+
+def test_a_cpu_is_refused(triton):
+    """Red when: ``backend="triton"`` is taken for torch's where there is no GPU."""
+    with pytest.raises(ValueError, match="backend: the Triton step runs on cuda, got cpu"):
+        plastic.PlasticRNN(3, 4, backend="triton")(torch.rand(5, 2, 3))
 
 
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="kernels are interpreted, not compiled")

@@ -185,6 +185,29 @@ def test_a_clip_of_ones_own(arguments, outcome):
     assert_close(outcome(swept(ClippedHebb(clip=0.3)), **given), outcome(stepwise, **given), **TIGHT)
 
 
+@pytest.mark.parametrize("rule", ["oja", "clipped_hebb"])
+def test_plastic_rnn_takes_them_when_asked(rule, arguments, monkeypatch):
+    """Red when: ``backend="triton"`` runs other kernels, there or back."""
+    given, calls = arguments(T=3), []
+    for name in ("forward", "backward"):
+        sweep = getattr(triton_step, name)
+        monkeypatch.setattr(triton_step, name, lambda *a, name=name, sweep=sweep: calls.append(name) or sweep(*a))
+
+    def through(backend):
+        one = {k: v.clone().squeeze(1 if k == "input" else 0).requires_grad_() for k, v in given.items()}
+        state = PlasticState(one["hidden"], one["trace"])
+        output, state = PF.plastic_rnn(
+            *(one["input"], state, one["weight"], one["alpha"], one["eta"], rule), backend=backend
+        )
+        (output.square().sum() + state.trace.sum()).backward()
+        return [output, state.trace, *[v.grad for v in one.values()]]
+
+    truth = through("torch")
+    assert calls == []
+    assert_close(through("triton"), truth, **TIGHT)
+    assert calls == ["forward", "backward"]
+
+
 @pytest.mark.parametrize("size", [1 / 4, 1e-4])
 def test_float32_within_two_in_a_hundred_thousand(size, arguments, outcome):
     """Red when: a path is computed in half precision; or, where activity is small, when tanh loses its figures."""
