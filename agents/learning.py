@@ -43,7 +43,7 @@ def learn(
     """Train an agent. ``show`` is called before training begins, and then at each evaluation."""
     assert config.lr is not None
     agent = agent_of(config, world).to(run.device)
-    optimizer = torch.optim.Adam(agent.parameters(), lr=config.lr, eps=config.adam_eps, fused=True)
+    optimizer = torch.optim.Adam(groups(agent, config.lr), eps=config.adam_eps, fused=True)
     places, choices = (generator(config.seed, stream, run.device) for stream in ("places", "choices"))
     pace = Pace()
 
@@ -73,6 +73,14 @@ def learn(
         "choices": choices,
     }
     return agent, train(run, step, evaluate, parts, config.episodes, config.batch, config.eval_every, facts)
+
+
+def groups(agent: Agent, lr: float) -> list[dict[str, Any]]:
+    """What is learned, as torch's optimizers take it. One alpha for all moves every connection at once, and N units
+    with it: it learns N times slower, without which its agents fall apart."""
+    shared = [p for name, p in agent.named_parameters() if name.endswith(".alpha") and p.dim() == 0]
+    rest = [p for p in agent.parameters() if all(p is not one for one in shared)]
+    return [{"params": rest, "lr": lr}, *({"params": [p], "lr": lr / agent.policy.in_features} for p in shared)]
 
 
 def look_back(agent: Agent, lives: Lives, config: AgentOptions) -> dict[str, Tensor]:
