@@ -6,7 +6,7 @@ from torch import Tensor
 
 from agents.acting import act
 from agents.envs.world import Moment, one_hot
-from agents.learning import fare, look_back
+from agents.learning import fare, groups, look_back
 from agents.maze_a2c import Config
 from agents.networks import build
 from plastic.experiment import generator
@@ -29,6 +29,18 @@ class Bandit:
 
     def text(self) -> str:
         return ""
+
+
+@pytest.mark.parametrize(("model", "alpha"), [("plastic", "shared"), ("plastic_lstm", "shared"), ("plastic", "full")])
+def test_one_alpha_for_all_learns_as_many_times_slower_as_there_are_units(model, alpha):
+    """Red when: it has the rate of the rest, another parameter has its rate, or one is left out or there twice."""
+    agent = build(model, "oja", alpha, 0.1, "uniform", 3, 20, 2)
+    rates = [(p, group["lr"]) for group in groups(agent, 0.5) for p in group["params"]]
+    names = {id(p): name for name, p in agent.named_parameters()}
+    assert sorted(names[id(p)] for p, _ in rates) == sorted(names.values())
+    slow = {names[id(p)].rpartition(".")[2] for p, lr in rates if lr == 0.025}
+    assert slow == ({"alpha"} if alpha == "shared" else set())
+    assert {lr for _, lr in rates} <= {0.5, 0.025}
 
 
 @pytest.mark.parametrize("seed", range(3))
