@@ -12,6 +12,7 @@ import tyro
 
 from benchmarks.tables import INTRODUCTION, PUBLISHED, TABLES, Table
 from plastic.errors import UserError
+from plastic.experiment import program
 from plastic.experiment.run import writing
 
 ROOT = Path(__file__).parents[1]
@@ -101,4 +102,4 @@ def main(check: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    program(lambda: tyro.cli(main))

@@ -251,7 +251,7 @@ def test_what_cannot_be_compiled_runs_in_torch_or_says_so(random):
             rnn.cell.step_(x[0], rnn.initial_state(1))
         rnn.cell.backend = "auto"
         rnn(x)
-    with pytest.raises(ValueError, match="expected one of auto, torch, compiled, got 'fast'"):
+    with pytest.raises(ValueError, match="expected one of auto, torch, compiled, triton, got 'fast'"):
         PlasticRNN(2, 3, backend="fast")(torch.randn(4, 1, 2))
     R = [torch.randn(s) for s in ((4, 2, 1, 3), (2, 3, 3), (2, 3, 3), (2,))]
     with pytest.raises(ValueError, match="takes no replica dimension"):
