@@ -17,7 +17,9 @@ from plastic.coefficients import Alpha
 Model = Literal["plastic", "rnn", "lstm", "plastic_lstm"]
 Start = Literal["uniform", "orthogonal", "published"]
 
-PUBLISHED = 0.01  # weight and alpha start in U(0, 0.01) in the programs of Miconi et al. 2018, one alpha for all there
+PUBLISHED = (
+    0.01  # weight and alpha start in U(0, 0.01), one alpha for all at 0.01, in the programs of Miconi et al. 2018
+)
 
 
 class Core(Protocol):

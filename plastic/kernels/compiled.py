@@ -6,6 +6,7 @@ it, some steps at once and of two episodes a thread at a time.
 """
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -97,8 +98,9 @@ def step_(
     return forward_(x, Plan(rule, nonlinearity, (0,), (False,), "compiled"), trace.unsqueeze(0))[0, 0]
 
 
-def backward(x: Tensors, plan: Plan, posts: Tensor, g_posts: Tensor | None, g_trace: Tensor | None) -> Tensors:
-    """The gradients of everything in ``x``."""
+def backward(x: Tensors, plan: Plan, posts: Tensor, grads: Sequence[Tensor | None]) -> Tensors:
+    """The gradients of everything in ``x``, from those of the activity and of the last trace."""
+    g_posts, g_trace = grads
     assert x.alpha is not None
     assert x.eta is not None
     steps, _, batch, units = posts.shape

@@ -150,8 +150,6 @@ class _SequenceBackward(torch.autograd.Function):
         with torch.autocast(posts.device.type, enabled=False):
             if kept is not None:
                 g_tensors = factored.backward(x, plan, posts, kept, grads[0], grads[1])
-            elif plan.kernel == "compiled":
-                g_tensors = compiled.backward(x, plan, posts, grads[0], grads[1])
             else:
                 g_tensors = _sweeps(plan.kernel).backward(x, plan, posts, grads)
         return tuple(g for g in g_tensors if g is not None)

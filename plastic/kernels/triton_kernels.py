@@ -103,6 +103,20 @@ def advance(
         tl.store(acts + (stop + 1) * layer + j, post, mask=j < N)
 
 
+@triton.jit
+def _met(trace, g_trace, acts, retain, write, i, j, N: tl.constexpr, CLIP: tl.constexpr):
+    """A block on the way back: where it lies, what of it is there, pre, the trace before the step, and the gradient
+    of the trace after it, of which a clip lets through what it did not cut off."""
+    at = i[:, None] * N + j[None, :]
+    here = (i < N)[:, None] & (j < N)[None, :]
+    pre = tl.load(acts + i, mask=i < N, other=0)
+    before = tl.load(trace + at, mask=here, other=0)
+    g = tl.load(g_trace + at, mask=here, other=0)
+    if CLIP is not None:
+        g = tl.where(tl.abs(_rewrite(before, pre, retain, write)) <= CLIP, g, 0.0)
+    return at, here, pre, before, g
+
+
 @triton.jit(do_not_specialize=["t"])
 def reverse(
     trace, acts, clamp, weight, alpha, eta,
@@ -135,13 +149,7 @@ def reverse(
     g_write = rate * 0
     for row in range(0, N, ROWS):
         i = row + tl.arange(0, ROWS)
-        at = i[:, None] * N + j[None, :]
-        here = (i < N)[:, None] & (j < N)[None, :]
-        pre = tl.load(acts + i, mask=i < N, other=0)
-        before = tl.load(trace + square + at, mask=here, other=0)
-        g = tl.load(g_trace + square + at, mask=here, other=0)
-        if CLIP is not None:  # what the clip cut off no longer answers for the trace
-            g = tl.where(tl.abs(_rewrite(before, pre, retain, write)) <= CLIP, g, 0.0)
+        at, here, pre, before, g = _met(trace + square, g_trace + square, acts, retain, write, i, j, N, CLIP)
         g_retain += tl.sum(g * before, 0)
         g_write += tl.sum(g * pre[:, None], 0)
 
@@ -170,13 +178,7 @@ def reverse(
 
     for row in range(0, N, ROWS):
         i = row + tl.arange(0, ROWS)
-        at = i[:, None] * N + j[None, :]
-        here = (i < N)[:, None] & (j < N)[None, :]
-        pre = tl.load(acts + i, mask=i < N, other=0)
-        before = tl.load(trace + square + at, mask=here, other=0)
-        g = tl.load(g_trace + square + at, mask=here, other=0)
-        if CLIP is not None:
-            g = tl.where(tl.abs(_rewrite(before, pre, retain, write)) <= CLIP, g, 0.0)
+        at, here, pre, before, g = _met(trace + square, g_trace + square, acts, retain, write, i, j, N, CLIP)
         back = g * write[None, :]
         g *= retain[None, :]
         if FREE:
