@@ -24,9 +24,7 @@ class ContinualOptions(Options):
 
     SEEDS_TOGETHER: ClassVar[bool] = True
     STRENGTHS: ClassVar[Mapping[str, float]] = {}
-    """the strength of each regularizer where none is given, from short searches on validation data"""
-    PUBLISHED: ClassVar[Mapping[str, float]] = {}
-    """the same in the published settings, the presets paper and si"""
+    """the strength of each regularizer where none is given"""
 
     seeds: int = 1
     """number of seeds, trained side by side in one folder"""
@@ -118,5 +116,4 @@ class ContinualOptions(Options):
     @property
     def settled_strength(self) -> float:
         """The strength that is meant."""
-        known = self.PUBLISHED if self.preset in ("paper", "si") else self.STRENGTHS
-        return known.get(self.reg, 0.0) if self.strength is None else self.strength
+        return self.STRENGTHS.get(self.reg, 0.0) if self.strength is None else self.strength

@@ -37,7 +37,7 @@ class Config(ContinualOptions):
     PRESETS: ClassVar[Presets] = {
         "quick": {"epochs": 1, "tasks": 3},
         "default": {"epochs": 5},
-        "paper": {},
+        "paper": {"explicit": True},
         "si": SI_PROGRAM,
     }
     # Thangarasa et al. 2020; ewc as online_ewc; l2 as in Hsu et al. 2018

@@ -33,6 +33,7 @@ class Config(ContinualOptions):
         "paper": PAPER,
         "si": SI_PROGRAM,
     }
+    # chosen on validation data
     STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 0.25, "mas": 0.2}
     # Thangarasa et al. 2020 for online_ewc, si and mas; ewc as online_ewc; l2 as in Hsu et al. 2018
     PUBLISHED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 1.0, "mas": 1.5}
@@ -53,6 +54,12 @@ class Config(ContinualOptions):
         require(
             len(self.hidden) > 0 and min(self.hidden) >= 1, f"--hidden: expected at least 1 unit, got {self.hidden}"
         )
+
+    @property
+    def settled_strength(self) -> float:
+        if self.strength is None and self.preset in ("paper", "si"):
+            return self.PUBLISHED.get(self.reg, 0.0)
+        return super().settled_strength
 
 
 def experiment(config: Config, run: Run) -> Together:

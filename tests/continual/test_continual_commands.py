@@ -139,12 +139,16 @@ def test_every_preset_is_a_configuration(module):
 
 
 def test_strengths_are_those_of_the_paper():
-    """Red if the imbalanced benchmark takes the strengths of the balanced one, or a given one is ignored."""
+    """Red if the imbalanced benchmark takes the strengths of the balanced one, a given one is ignored, or the preset
+    paper takes what was chosen for the default."""
     config = permutedmnist.Config
     assert config(reg="online_ewc").settled_strength == 100
     assert config(reg="online_ewc", imbalanced=True).settled_strength == 400
     assert config(reg="online_ewc", imbalanced=True, strength=3.0).settled_strength == 3
-    assert splitmnist.Config(reg="mas").settled_strength == 1.5
+    assert splitmnist.Config(reg="mas").settled_strength == 0.2
+    paper = splitmnist.Config.from_preset("paper", reg="mas")
+    assert (paper.settled_strength, paper.lr, paper.explicit) == (1.5, 0.01, True)
+    assert splitmnist.Config.from_preset("paper", reg="mas", strength=3.0).settled_strength == 3
     assert splitmnist.Config().settled_strength == 0
 
 
