@@ -34,7 +34,7 @@ class Config(ContinualOptions):
         "si": SI_PROGRAM,
     }
     # chosen on validation data
-    STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 0.25, "mas": 0.2}
+    STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 0.5, "mas": 0.3}
     # Thangarasa et al. 2020 for online_ewc, si and mas; ewc as online_ewc; l2 as in Hsu et al. 2018
     PUBLISHED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 1.0, "mas": 1.5}
 
@@ -44,7 +44,7 @@ class Config(ContinualOptions):
     """auto: MNIST, and generated digits where it cannot be had"""
     hidden: tuple[int, ...] = (256, 256)
     """units of the hidden layers"""
-    lr: float = 0.05
+    lr: float = 0.03
     """learning rate (the paper: 0.01)"""
     scale: Scale = "standard"
     """inputs: unit, pixels from 0 to 1; standard, mean 0 and deviation 1, which forgets less; raw, 0 to 255"""

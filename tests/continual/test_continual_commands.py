@@ -145,7 +145,7 @@ def test_strengths_are_those_of_the_paper():
     assert config(reg="online_ewc").settled_strength == 100
     assert config(reg="online_ewc", imbalanced=True).settled_strength == 400
     assert config(reg="online_ewc", imbalanced=True, strength=3.0).settled_strength == 3
-    assert splitmnist.Config(reg="mas").settled_strength == 0.2
+    assert splitmnist.Config(reg="mas").settled_strength == 0.3
     paper = splitmnist.Config.from_preset("paper", reg="mas")
     assert (paper.settled_strength, paper.lr, paper.explicit) == (1.5, 0.01, True)
     assert splitmnist.Config.from_preset("paper", reg="mas", strength=3.0).settled_strength == 3
