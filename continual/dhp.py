@@ -30,8 +30,9 @@ class DHPSoftmax(nn.Module):
 
         trace[:, c] <- (1 - eta) trace[:, c] + eta mean of h over the samples of class c,   for each c in the batch
 
-    and eta has its gradient from this one step. Without y, and in evaluation, the trace stays as it is. There is no
-    bias. Nothing waits for the device.
+    and eta has its gradient from this one step. An optimizer can leave eta outside of [0, 1], where the trace would be
+    no mean and would run away (above 2); it is put back to the bound before each write, which the paper does not do.
+    Without y, and in evaluation, the trace stays as it is. There is no bias. Nothing waits for the device.
 
     Args:
         in_features, out_features: m hidden units and d classes.
@@ -88,6 +89,8 @@ class DHPSoftmax(nn.Module):
             raise ValueError(f"y: expected the shape {tuple(h.shape[:-1])}, got {tuple(y.shape)}")
         trace = self.trace
         if self.training and y is not None:
+            with torch.no_grad():
+                self.eta.clamp_(0, 1)
             trace = self.written(h, y)
             self.trace = trace.detach()
         return h @ (self.weight + self.alpha * trace)

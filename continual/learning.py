@@ -60,8 +60,9 @@ class Learner:
         self.seeds = range(config.seed, config.seed + config.seeds)
         self._fresh = lambda seeds: replicate(lambda R: make_network(stream, R), seeds, device)
         self.network = self._fresh(self.seeds)
+        implicit = 0.0 if config.explicit or config.optimizer != "sgd" else config.lr
         self.regularizer = make(
-            config.reg, self.network, config.settled_strength, config.xi, config.gamma, config.fisher
+            config.reg, self.network, config.settled_strength, config.xi, config.gamma, config.fisher, implicit
         )
         kind = torch.optim.SGD if config.optimizer == "sgd" else torch.optim.Adam
         self.optimizer = kind(self.network.parameters(), lr=config.lr, fused=True)

@@ -24,7 +24,9 @@ class ContinualOptions(Options):
 
     SEEDS_TOGETHER: ClassVar[bool] = True
     STRENGTHS: ClassVar[Mapping[str, float]] = {}
-    """the strength of each regularizer where none is given"""
+    """the strength of each regularizer where none is given, from short searches on validation data"""
+    PUBLISHED: ClassVar[Mapping[str, float]] = {}
+    """the same in the published settings, the presets paper and si"""
 
     seeds: int = 1
     """number of seeds, trained side by side in one folder"""
@@ -68,6 +70,9 @@ class ContinualOptions(Options):
     """sgd: plain, no momentum"""
     lr: float = 0.01
     """learning rate"""
+    explicit: bool = False
+    """sgd's steps follow the penalty where they begin, as published, and run away where it is steep; no: where they
+    end (Adam's are always explicit)"""
     reset_optimizer: bool = True
     """Adam forgets its moments after each task"""
     tasks: int = 5
@@ -113,4 +118,5 @@ class ContinualOptions(Options):
     @property
     def settled_strength(self) -> float:
         """The strength that is meant."""
-        return self.STRENGTHS.get(self.reg, 0.0) if self.strength is None else self.strength
+        known = self.PUBLISHED if self.preset in ("paper", "si") else self.STRENGTHS
+        return known.get(self.reg, 0.0) if self.strength is None else self.strength

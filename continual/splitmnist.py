@@ -18,6 +18,7 @@ from continual.scenarios import Scale, Stream, split
 from plastic.data import load_labelled
 from plastic.experiment import Presets, Run, Together, command, conduct_together, require
 
+PAPER: dict[str, Any] = {"lr": 0.01, "explicit": True}
 SI_PROGRAM: dict[str, Any] = {"optimizer": "adam", "lr": 1e-3, "zero_head": True, "scale": "unit", "epochs": 10}
 
 
@@ -29,11 +30,12 @@ class Config(ContinualOptions):
     PRESETS: ClassVar[Presets] = {
         "quick": {"epochs": 2},
         "default": {},
-        "paper": {},
+        "paper": PAPER,
         "si": SI_PROGRAM,
     }
+    STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 0.25, "mas": 0.2}
     # Thangarasa et al. 2020 for online_ewc, si and mas; ewc as online_ewc; l2 as in Hsu et al. 2018
-    STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 1.0, "mas": 1.5}
+    PUBLISHED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 1.0, "mas": 1.5}
 
     preset: Literal["quick", "default", "paper", "si"] = "default"
     """paper: batch 64, plain SGD 0.01, 10 epochs, 2 x 256; si: the SI paper's program (Adam, zero read-out)"""
@@ -41,6 +43,8 @@ class Config(ContinualOptions):
     """auto: MNIST, and generated digits where it cannot be had"""
     hidden: tuple[int, ...] = (256, 256)
     """units of the hidden layers"""
+    lr: float = 0.05
+    """learning rate (the paper: 0.01)"""
     scale: Scale = "standard"
     """inputs: unit, pixels from 0 to 1; standard, mean 0 and deviation 1, which forgets less; raw, 0 to 255"""
 

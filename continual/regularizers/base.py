@@ -66,9 +66,16 @@ class Quadratic(Regularizer):
     """penalty = factor · strength · sum_i importance_i (theta_i - anchor_i)²; nothing before the first task is over.
 
     Subclasses set ``importance`` and ``anchor`` in ``end_task``.
+
+    Attributes:
+        implicit: the rate e of plain descent whose steps follow the penalty where they end, 0 for where they begin.
+            With k_i = 2 factor strength importance_i and d = theta - anchor, an explicit step d' = d - e (g + k d)
+            runs away where e k_i > 2; the implicit one, d' = d - e (g + k d'), never does. It is plain descent along
+            (g + k d) / (1 + e k), which is what ``.grad`` becomes.
     """
 
     FACTOR = 1.0
+    implicit: float = 0.0
 
     @torch.no_grad()
     def penalty(self) -> Tensor:
@@ -84,10 +91,12 @@ class Quadratic(Regularizer):
         if "importance" not in self.tensors or self.strength == 0:
             return
         for name, p in self.parameters.items():
-            pull = p - self.tensors["anchor"][name]
+            pull, importance = p - self.tensors["anchor"][name], self.tensors["importance"][name]
             factor = 2 * self.FACTOR * self.strength
             # a new tensor: who kept a hold of .grad still has the gradient of the task's loss alone
-            p.grad = torch.addcmul(_grad(p), pull, self.tensors["importance"][name], value=factor)
+            p.grad = torch.addcmul(_grad(p), pull, importance, value=factor)
+            if self.implicit:
+                p.grad /= 1 + self.implicit * factor * importance
 
     def here(self) -> dict[str, Tensor]:
         """The parameters as they are."""

@@ -127,3 +127,18 @@ def test_nothing_waits_for_the_gpu():
         layer(h, y).sum().backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize(("learned", "used"), [(2.5, 1.0), (-0.5, 0.0)])
+def test_an_eta_that_learning_drove_out_of_its_range_is_put_back(learned, used):
+    """Red if the trace is written at a rate that makes no mean of it; evaluation leaves eta alone."""
+    layer, strayed = _layer(), _layer()
+    strayed.trace = layer.trace = torch.rand(M, D, dtype=torch.double)
+    layer.eta.data.fill_(used)
+    strayed.eta.data.fill_(learned)
+    ((h, y),) = _batches(1)
+    strayed.eval()(h)
+    assert strayed.eta.item() == learned
+    assert_close(strayed.train()(h, y), layer(h, y), **TIGHT)
+    assert strayed.eta.item() == used
+    assert_close(strayed.trace, layer.trace, **TIGHT)

@@ -282,3 +282,44 @@ def test_one_of_your_own_is_a_class_with_one_method():
     for task in range(2):
         _train(model, regularizer, task, end=task == 0)
     assert regularizer.penalty() > 0
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_an_implicit_step_follows_the_penalty_where_it_ends(name):
+    """d' = d - e (g + k d'). Red if the task's gradient is not divided too, or k lacks the penalty's factor."""
+    model = _model()
+    regularizer = MADE[name](model)
+    _train(model, regularizer, 0)
+    regularizer.implicit = rate = 0.3
+    x, y = _data(1)
+    descent = torch.optim.SGD(model.parameters(), lr=rate)
+    F.cross_entropy(model(x, y).flatten(0, 1), y.flatten()).backward()
+    before = {key: (p.detach().clone(), p.grad.clone()) for key, p in model.named_parameters()}
+    regularizer.add_penalty_grad_()
+    descent.step()
+    held = 0
+    for key, p in regularizer.parameters.items():
+        p.grad = torch.zeros_like(p)
+    regularizer.implicit = 0
+    regularizer.add_penalty_grad_()  # the gradient of the penalty alone, where the step ended
+    for key, p in model.named_parameters():
+        start, task = before[key]
+        assert_close(p.detach(), start - rate * (task + p.grad), **TIGHT)
+        held += int(p.grad.abs().sum() > 0)
+    assert held
+
+
+def test_a_steep_penalty_runs_away_explicitly_and_not_implicitly():
+    """e k = 6 > 2. Red if the implicit step is left out."""
+    for implicit in (0.0, 0.1):
+        point = Point(torch.ones(1, dtype=torch.double))
+        held = make("l2", point, 30.0, implicit=implicit)
+        held.end_task([])
+        point.theta.data += 1
+        descent = torch.optim.SGD(point.parameters(), lr=0.1)
+        for _ in range(20):
+            point.theta.grad = torch.zeros_like(point.theta)
+            held.add_penalty_grad_()
+            descent.step()
+        away = (point.theta - 1).abs().item()
+        assert away < 1e-9 if implicit else away > 1e9
