@@ -14,23 +14,26 @@ from typing import Any, ClassVar, Literal
 import torch
 from matplotlib.figure import Figure
 
+from continual.compare import read
 from continual.networks import MLP
 from continual.permutedmnist import Config as PermutedConfig
 from continual.scenarios import permuted
-from continual.studies import Study
+from continual.studies import Row, Study
+from continual.studies.biases import bias
 from continual.studies.costs import costs
 from continual.studies.importances import across_tasks, fisher_and_importance, learned
-from continual.studies.paths import path_integral
+from continual.studies.paths import RATES, correction, path_integral, walk
 from continual.studies.pictures import hessian, trace_update, two_tasks
 from plastic.data import load_labelled
 from plastic.experiment import Estimate, Options, Outcome, Presets, Run, command, conduct, require
 from plastic.experiment.checkpoint import write_whole
-from plastic.experiment.run import read_json
 
 CLAIMS = ("paths", "importances", "hessian", "two_tasks", "trace", "costs", "generalisation")
 Claim = Literal["paths", "importances", "hessian", "two_tasks", "trace", "costs", "generalisation"]
 TITLES = {
     "path_integral": "The sum over the path against the true drop of the loss",
+    "correction": "One factor for each optimizer",
+    "bias": "What sharing the minibatch adds, and the estimate with an independent one",
     "fisher": "Importance and the Fisher diagonal, layer by layer",
     "tasks": "Importance in one task and in another, layer by layer",
     "hessian": "Importance on a quadratic",
@@ -47,7 +50,7 @@ class Config(Options):
 
     MODULE: ClassVar[str] = "continual.analysis"
     PRESETS: ClassVar[Presets] = {
-        "quick": {"hidden": (100, 100), "examples": 1000, "steps": 60, "flow_steps": 60, "tasks": 3, "updates": 5},
+        "quick": {"hidden": (100, 100), "examples": 1000, "steps": 60, "tasks": 3, "updates": 5},
         "default": {},
     }
 
@@ -62,11 +65,11 @@ class Config(Options):
     examples: int = 5_000
     """training images"""
     steps: int = 300
-    """steps of SGD and Adam along the path"""
-    flow_steps: int = 100
-    """steps on all examples at once, for gradient flow"""
+    """steps along a path"""
+    walked: int = 1_000
+    """training images of the paths; gradient flow takes all of them in each step"""
     batch: int = 64
-    """examples of a step"""
+    """examples of a step of SGD and Adam"""
     tasks: int = 5
     """permuted tasks for the correlations"""
     epochs: int = 2
@@ -76,11 +79,11 @@ class Config(Options):
     updates: int = 20
     """timed updates of each regularizer"""
     splitcifar: tuple[Path, ...] = ()
-    """folders of finished runs of continual.splitcifar, to set side by side"""
+    """finished runs of continual.splitcifar, to set side by side: their folders, or their result.json"""
 
     def validate(self) -> None:
         super().validate()
-        for name in ("examples", "steps", "flow_steps", "batch", "epochs", "updates"):
+        for name in ("examples", "steps", "walked", "batch", "epochs", "updates"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
         require(self.tasks >= 2, f"--tasks: expected at least 2, got {self.tasks}")
@@ -124,7 +127,9 @@ class Laboratory:
 
     def paths(self) -> list[Study]:
         c = self.config
-        return [path_integral(self.images, self.labels, c.hidden, c.steps, c.batch, c.seed, c.flow_steps)]
+        images, labels = self.images[: c.walked], self.labels[: c.walked]
+        walks = [walk(name, images, labels, c.hidden, c.steps, lr, c.batch, c.seed) for name, lr in RATES.items()]
+        return [path_integral(walks), correction(walks), bias(walks[1:], images, labels, self.options.xi)]
 
     def importances(self) -> list[Study]:
         ways = (self.options, replace(self.options, strength=0.0))
@@ -155,15 +160,17 @@ class Laboratory:
         return [generalisation(self.config.splitcifar)]
 
 
-def generalisation(folders: Sequence[Path]) -> Study:
+def generalisation(runs: Sequence[Path]) -> Study:
     """Runs of continual.splitcifar side by side: finetuning, SI, and a fresh network for each task."""
-    rows: list[dict[str, str | float]] = []
-    for folder in folders:
-        result = read_json(folder / "result.json")
-        require(result.get("task") == "splitcifar", f"{folder} is no run of continual.splitcifar: choose another")
+    rows: list[Row] = []
+    for run in runs:
+        result = read(run)
+        require(result.get("task") == "splitcifar", f"{run} is no run of continual.splitcifar: choose another")
         given, metrics = result["config"], result["metrics"]
         way = "from scratch" if given["scratch"] else "finetuning" if given["reg"] == "none" else given["reg"]
         matrix = torch.tensor(result["accuracy_matrix"], dtype=torch.double).mean(0)
+        # a fresh network knows its own task only
+        end = matrix[1:].diagonal() if given["scratch"] else matrix[-1]
         rows.append(
             {
                 "method": f"{way}, {given['head']} head",
@@ -171,17 +178,23 @@ def generalisation(folders: Sequence[Path]) -> Study:
                 "epochs": float(given["epochs"]),
                 "training accuracy": float(metrics["train_accuracy"]["mean"]),
                 "test accuracy": float(metrics["average_accuracy"]["mean"]),
-                **{f"task {j + 1}": float(matrix[-1, j]) for j in range(matrix.shape[1])},
+                **{f"task {j + 1}": float(accuracy) for j, accuracy in enumerate(end)},
             }
         )
-    figure = Figure(figsize=(1.5 + 1.6 * len(rows), 3.6), layout="constrained")
-    axes = figure.subplots()
-    at = range(len(rows))
-    for shift, column in ((-0.2, "training accuracy"), (0.2, "test accuracy")):
-        axes.bar([i + shift for i in at], [float(row[column]) for row in rows], width=0.4, label=column)
-    axes.set_xticks(at, [str(row["method"]) for row in rows], fontsize=8)
-    axes.set(ylabel="mean over tasks", title="Split CIFAR")
-    axes.legend(fontsize=8)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    means, tasks = figure.subplots(1, 2, sharey=True)
+    columns = {means: ["training accuracy", "test accuracy"], tasks: [name for name in rows[0] if name[:5] == "task "]}
+    width = 0.8 / len(rows)
+    for axes, shown in columns.items():
+        for i, row in enumerate(rows):
+            at = [j + (i - (len(rows) - 1) / 2) * width for j in range(len(shown))]
+            bars = axes.bar(at, [float(row[name]) for name in shown], width=width, label=str(row["method"]))
+            axes.bar_label(bars, fmt="%.3f", fontsize=7)
+        axes.set_xticks(range(len(shown)), shown)
+        axes.grid(alpha=0.3, axis="y")
+    means.set(ylabel="accuracy", title=f"{rows[0]['dataset']}: means over the tasks", ylim=(0, 1.2))
+    tasks.set(title="test accuracy of each task after all")
+    means.legend(fontsize=8, ncols=2, loc="upper left")
     return Study({"generalisation": figure}, rows)
 
 

@@ -40,14 +40,16 @@ class Record:
         self.updates = 0
         self.matrix = torch.full((seeds, tasks + 1, tasks), float("nan"), dtype=torch.double)
         """accuracy after learning i tasks, on task j: (R, T + 1, T)"""
+        self.trained = torch.full((seeds, tasks), float("nan"), dtype=torch.double)
+        """accuracy on the training examples of task j by the network of its own, where each has one: (R, T)"""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"updates": self.updates, "matrix": self.matrix.clone()}
+        return {"updates": self.updates, "matrix": self.matrix.clone(), "trained": self.trained.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state["matrix"].shape != self.matrix.shape:
             raise ValueError("the matrix is of other tasks or seeds")
-        self.updates, self.matrix = state["updates"], state["matrix"].clone()
+        self.updates, self.matrix, self.trained = state["updates"], state["matrix"].clone(), state["trained"].clone()
 
 
 class Learner:
@@ -188,6 +190,18 @@ class Learner:
         """The accuracy on every task now: (R, T)."""
         return torch.stack([self.accuracy(j) for j in range(len(self.stream.tasks))], -1)
 
+    def look(self) -> None:
+        """Enter into the record what is known now."""
+        self.record.matrix[:, self.learned] = self.examine()
+        if self.config.scratch:  # the network of the next task will know nothing of this one
+            self.record.trained[:, self.learned - 1] = self.accuracy(self.learned - 1, on_training=True)
+
+    def training_accuracy(self) -> Tensor:
+        """The mean over the tasks learned, on their training examples: (R,)."""
+        if self.config.scratch:
+            return self.record.trained[:, : self.learned].mean(-1)
+        return torch.stack([self.accuracy(j, on_training=True) for j in range(self.learned)], -1).mean(-1)
+
     @property
     def learned(self) -> int:
         """Tasks that learning has begun and, with the last update, may have finished."""
@@ -199,14 +213,14 @@ class Learner:
 def learn(config: ContinualOptions, run: Run, stream: Stream, make_network: Make) -> Together:
     """Train all seeds on the stream, evaluating after every task."""
     learner = Learner(config, stream, make_network, run.device)
-    record, tasks = learner.record, len(stream.tasks)
+    record = learner.record
     facts = {"dataset": stream.name, "trained_seeds": list(learner.seeds)}
     run.describe(**facts)
     if run.restored is None:
         record.matrix[:, 0] = learner.examine()
 
     def evaluate(updates: int) -> dict[str, float]:
-        record.matrix[:, learner.learned] = learner.examine()
+        learner.look()
         now = record.matrix[:, learner.learned]
         each = {f"eval/task_{j + 1}": value for j, value in enumerate(now.mean(0).tolist())}
         seen = now[:, : learner.learned].mean().item()
@@ -220,13 +234,13 @@ def learn(config: ContinualOptions, run: Run, stream: Stream, make_network: Make
     }
     progress = train(run, learner.step, evaluate, parts, learner.ends[-1], 1, set(learner.ends), facts)
     if torch.isnan(record.matrix[:, learner.learned]).any():  # resumed when all was done but for the last evaluation
-        record.matrix[:, learner.learned] = learner.examine()
+        learner.look()
     learned = learner.learned
     table = metrics.as_csv(record.matrix, list(learner.seeds), learned)
     write_whole(run.folder / "accuracy_matrix.csv", table.encode())
     draw_figures(run, record.matrix[:, : learned + 1], config, stream.name, progress.episodes)
     found = summary(record.matrix[:, : learned + 1, :learned], config)
-    found["train_accuracy"] = torch.stack([learner.accuracy(j, on_training=True) for j in range(tasks)], -1).mean(-1)
+    found["train_accuracy"] = learner.training_accuracy()
     outcomes = [
         Outcome(
             stream.name,

@@ -4,12 +4,14 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+Row = dict[str, str | float]
+
 
 class Study(NamedTuple):
     """What a study found."""
 
     figures: dict[str, Figure]
-    table: list[dict[str, str | float]]
+    table: list[Row]
     """rows with the same columns"""
 
     def markdown(self) -> str:
@@ -21,3 +23,9 @@ class Study(NamedTuple):
 
 def _shown(value: str | float) -> str:
     return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def layer(parameter: str) -> str:
+    """What the talk calls the weights of a layer of the networks here: W1, W2, ..., and the read-out."""
+    kind, *rest = parameter.split(".")
+    return f"W{int(rest[0]) + 1}" if kind == "hidden" else "read-out"

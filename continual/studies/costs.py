@@ -13,15 +13,16 @@ from continual.networks import MLP
 from continual.options import ContinualOptions
 from continual.regularizers import SI, Name
 from continual.scenarios import Stream
-from continual.studies import Study
+from continual.studies import Row, Study
 
+BYTES = "bytes a parameter"
 NAMES: tuple[Name, ...] = ("none", "l2", "ewc", "online_ewc", "si", "mas")
 
 
 def costs(
     config: ContinualOptions, stream: Stream, hidden: tuple[int, ...], device: torch.device, updates: int
 ) -> Study:
-    """Timed in turns, in the second task, where every penalty acts."""
+    """The fastest of ``updates``, timed in turns in the second task, where every penalty acts."""
     learners: dict[Name, Learner] = {}
     ends: dict[Name, float] = {}
     for name in NAMES:
@@ -36,10 +37,9 @@ def costs(
             taken = _timed(device, learners[name].step)
             if turn > 1:
                 seconds[name].append(taken)
-    plain = sorted(seconds["none"])[updates // 2]
-    rows: list[dict[str, str | float]] = []
+    plain = min(seconds["none"])  # what other programs take of the processor is not counted
+    rows: list[Row] = []
     for name in NAMES:
-        median = sorted(seconds[name])[updates // 2]
         regularizer = learners[name].regularizer
         kept = sum(value.nbytes for values in regularizer.tensors.values() for value in values.values())
         if isinstance(regularizer, SI):
@@ -47,17 +47,23 @@ def costs(
         rows.append(
             {
                 "regularizer": name,
-                "ms an update": 1e3 * median,
-                "times finetuning": median / plain,
+                "ms an update": 1e3 * min(seconds[name]),
+                "times finetuning": min(seconds[name]) / plain,
                 "seconds at the end of a task": ends[name],
-                "bytes a parameter": kept / sum(p.numel() for p in regularizer.parameters.values()),
+                BYTES: kept / sum(p.numel() for p in regularizer.parameters.values()),
             }
         )
-    figure = Figure(figsize=(5, 3.4), layout="constrained")
-    axes = figure.subplots()
-    axes.bar([str(row["regularizer"]) for row in rows], [float(row["times finetuning"]) for row in rows])
-    axes.axhline(1, color="grey", linestyle=":")
-    axes.set(ylabel="time of an update / finetuning", title="What a regularizer costs")
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    for axes, column in zip(
+        figure.subplots(1, 3), ("times finetuning", "seconds at the end of a task", BYTES), strict=True
+    ):
+        bars = axes.bar(
+            [str(row["regularizer"]).replace("_", "\n") for row in rows], [float(row[column]) for row in rows]
+        )
+        axes.bar_label(bars, fmt="%.3g", fontsize=8)
+        axes.set_title(column, fontsize=10)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.margins(y=0.15)
     return Study({"costs": figure}, rows)
 
 

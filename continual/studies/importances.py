@@ -10,7 +10,7 @@ from continual.networks import MLP
 from continual.options import ContinualOptions
 from continual.regularizers import SI
 from continual.scenarios import Stream
-from continual.studies import Study
+from continual.studies import Row, Study, layer
 
 DRAWN = 4000  # points of a scatter
 
@@ -65,7 +65,7 @@ def fisher_and_importance(si: RememberingSI, diagonal: dict[str, Tensor]) -> Stu
     """The last task's importance against the Fisher diagonal at its end, layer by layer."""
     weights = [name for name in si.parameters if name.endswith("weight")]
     figure = Figure(figsize=(3.4 * len(weights), 3.4), layout="constrained")
-    rows: list[dict[str, str | float]] = []
+    rows: list[Row] = []
     chance = torch.Generator().manual_seed(0)
     for axes, name in zip(figure.subplots(1, len(weights), squeeze=False)[0], weights, strict=True):
         omega, F = si.added[-1][name].flatten().cpu(), diagonal[name].flatten().cpu()
@@ -73,14 +73,16 @@ def fisher_and_importance(si: RememberingSI, diagonal: dict[str, Tensor]) -> Stu
         both = live.nonzero().flatten()
         some = both[torch.randperm(len(both), generator=chance)[:DRAWN]]
         axes.loglog(F[some].tolist(), omega[some].tolist(), ".", ms=1.5, alpha=0.4)
-        axes.set(title=name, xlabel="Fisher diagonal", ylabel="importance of SI")
+        of_ranks = correlation(ranks(omega), ranks(F))
+        axes.set(title=f"{layer(name)}: rank correlation {of_ranks:.2f}", xlabel="Fisher diagonal")
+        axes.set(ylabel="importance of SI")
         rows.append(
             {
-                "layer": name,
+                "layer": layer(name),
                 "connections": float(len(omega)),
                 "correlation": correlation(omega, F),
                 "of logarithms": correlation(omega[live].log(), F[live].log()),
-                "of ranks": correlation(ranks(omega), ranks(F)),
+                "of ranks": of_ranks,
             }
         )
     return Study({"fisher": figure}, rows)
@@ -89,9 +91,9 @@ def fisher_and_importance(si: RememberingSI, diagonal: dict[str, Tensor]) -> Stu
 def across_tasks(with_penalty: RememberingSI, without: RememberingSI) -> Study:
     """Correlation of w between tasks, a matrix a layer, with c > 0 and c = 0."""
     weights = [name for name in without.parameters if name.endswith("weight")]
-    figure = Figure(figsize=(2.9 * len(weights), 5.4), layout="constrained")
-    grid = figure.subplots(2, len(weights), squeeze=False)
-    rows: list[dict[str, str | float]] = []
+    figure = Figure(figsize=(2.9 * len(weights) + 0.8, 5.8), layout="constrained")
+    grid = figure.subplots(2, len(weights), squeeze=False, sharex=True, sharey=True)
+    rows: list[Row] = []
     for i, (label, si) in enumerate((("c = 0", without), ("c > 0", with_penalty))):
         for axes, name in zip(grid[i], weights, strict=True):
             paths = torch.stack([path[name].flatten().double() for path in si.paths])
@@ -99,8 +101,14 @@ def across_tasks(with_penalty: RememberingSI, without: RememberingSI) -> Study:
             image = axes.imshow(matrix.numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
             axes.set_xticks(range(len(matrix)), [str(task + 1) for task in range(len(matrix))])
             axes.set_yticks(range(len(matrix)), [str(task + 1) for task in range(len(matrix))])
-            axes.set(title=f"{name}, {label}", xlabel="task", ylabel="task")
             off = matrix[~torch.eye(len(matrix), dtype=torch.bool)]
-            rows.append({"penalty": label, "layer": name, "mean correlation of different tasks": float(off.mean())})
-    figure.colorbar(image, ax=grid, shrink=0.7)
+            axes.set_title(f"{layer(name)}, {label}: mean {off.mean():.2f}", fontsize=10)
+            rows.append(
+                {"penalty": label, "layer": layer(name), "mean correlation of different tasks": float(off.mean())}
+            )
+    for axes in grid[-1]:
+        axes.set_xlabel("task")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("task")
+    figure.colorbar(image, ax=grid, shrink=0.7, label="correlation of w")
     return Study({"tasks": figure}, rows)

@@ -1,5 +1,6 @@
-"""Does the path integral account for the loss? -sum_k w_k against the true drop, by gradient flow, SGD and Adam."""
+"""Does the path integral account for the loss? sum_k w_k against the true drop, by gradient flow, SGD and Adam."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -7,9 +8,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
+from continual.importance import Sums
 from continual.networks import MLP
-from continual.studies import Study
+from continual.studies import Row, Study
 from plastic.experiment import generator
+
+FLOW, SGD, ADAM = "gradient flow", "SGD", "Adam"
+RATES = {FLOW: 0.05, SGD: 0.05, ADAM: 1e-3}
+"""flow and SGD take the same steps, so that only the noise of minibatches is between them"""
 
 
 @dataclass(frozen=True)
@@ -22,13 +28,25 @@ class Walk:
     drop: Tensor
     """L(0) - L(t) on all examples"""
     shared: Tensor
-    """-sum of g · delta with g of the minibatch that made the step"""
+    """sum over parameters of w = -sum g delta, with g of the minibatch that made the step"""
     apart: Tensor
     """the same with g of an independent minibatch"""
+    network: MLP
+    """at the end"""
+    moved: Sums
+    """how far each parameter went"""
+    credit: tuple[Sums, Sums]
+    """w of each parameter at the end, shared and apart"""
 
-    def factor(self, path: Tensor) -> float:
-        """The one number f for which f · path is closest to the drop, by least squares."""
-        return float((path * self.drop).sum() / path.square().sum().clamp_min(1e-30))
+    def factor(self, until: float = 1.0) -> float:
+        """The one f for which f · shared is closest to the drop, by least squares over this share of the walk."""
+        n = max(2, round(until * len(self.at)))
+        path, drop = self.shared[:n], self.drop[:n]
+        return float((path * drop).sum() / path.square().sum().clamp_min(1e-30))
+
+    def error(self, factor: float = 1.0) -> float:
+        """The largest distance of factor · shared from the drop, as a share of the whole drop."""
+        return float((factor * self.shared - self.drop).abs().max() / self.drop[-1])
 
 
 def walk(
@@ -38,26 +56,26 @@ def walk(
     hidden: tuple[int, ...],
     steps: int,
     lr: float,
-    batch: int | None,
+    batch: int,
     seed: int,
-    adam: bool = False,
     points: int = 20,
 ) -> Walk:
-    """Train a rectified network on inputs (N, D); ``batch`` None takes all examples in each step."""
+    """Train a rectified network on inputs (N, D) by ``name``; gradient flow takes all examples in each step."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator(seed, "weights").initial_seed())
         network = MLP((inputs.shape[1], *hidden), 10, 1).to(inputs.device)
-    parameters = list(network.parameters())
-    kind = torch.optim.Adam if adam else torch.optim.SGD
+    named = dict(network.named_parameters())
+    parameters = list(named.values())
+    kind = torch.optim.Adam if name == ADAM else torch.optim.SGD
     optimizer = kind(parameters, lr=lr, fused=True)
     chance = generator(seed, f"walk {name}")
 
-    def gradients() -> list[Tensor]:
+    def gradients() -> Sequence[Tensor]:
         rows: Tensor | slice = slice(None)
-        if batch is not None:
+        if name != FLOW:
             rows = torch.randint(len(inputs), (batch,), generator=chance).to(inputs.device)
         loss = F.cross_entropy(network(inputs[rows].unsqueeze(0))[0], labels[rows])
-        return list(torch.autograd.grad(loss, parameters))
+        return torch.autograd.grad(loss, parameters)
 
     @torch.no_grad()
     def whole() -> float:
@@ -67,59 +85,73 @@ def walk(
         ]
         return sum(loss.item() for loss in losses) / len(inputs)
 
-    at, drop, sums = [0], [0.0], [torch.zeros(2, dtype=torch.double)]
-    start, path = whole(), torch.zeros(2, dtype=torch.double)
+    begin = [p.detach().clone() for p in parameters]
+    before = [torch.empty_like(p) for p in begin]
+    credit = [[torch.zeros_like(p) for p in begin] for _ in range(2)]
+    at, drop, sums = [0], [0.0], [[0.0, 0.0]]
+    start = whole()
     every = max(1, steps // points)
     for step in range(1, steps + 1):
         own = gradients()
-        other = own if batch is None else gradients()
-        before = [p.detach().clone() for p in parameters]
-        for p, g in zip(parameters, own, strict=True):
-            p.grad = g
-        optimizer.step()
+        other = own if name == FLOW else gradients()
         with torch.no_grad():
-            for p, old, g, h in zip(parameters, before, own, other, strict=True):
-                change = (old - p).flatten()
-                path += torch.stack([g.flatten() @ change, h.flatten() @ change]).double().cpu()
+            for p, old, g in zip(parameters, before, own, strict=True):
+                old.copy_(p)
+                p.grad = g
+            optimizer.step()
+            for i, p in enumerate(parameters):
+                change = before[i].sub_(p)  # minus delta
+                credit[0][i].addcmul_(own[i], change)
+                credit[1][i].addcmul_(other[i], change)
         if step % every == 0 or step == steps:
             at.append(step)
             drop.append(start - whole())
-            sums.append(path.clone())
-    both = torch.stack(sums)
-    return Walk(name, at, torch.tensor(drop, dtype=torch.double), both[:, 0], both[:, 1])
+            sums.append([sum(w.double().sum().item() for w in way) for way in credit])
+    both = torch.tensor(sums, dtype=torch.double)
+    moved = {n: p.detach() - old for (n, p), old in zip(named.items(), begin, strict=True)}
+    shared, apart = (dict(zip(named, way, strict=True)) for way in credit)
+    return Walk(
+        name, at, torch.tensor(drop, dtype=torch.double), both[:, 0], both[:, 1], network, moved, (shared, apart)
+    )
 
 
-def path_integral(
-    inputs: Tensor, labels: Tensor, hidden: tuple[int, ...], steps: int, batch: int, seed: int, flow_steps: int
-) -> Study:
-    """Gradient flow in small steps on all examples, SGD, and Adam, on the same examples."""
-    walks = [
-        walk("gradient flow", inputs, labels, hidden, flow_steps, 0.02, None, seed),
-        walk("SGD", inputs, labels, hidden, steps, 0.05, batch, seed),
-        walk("Adam", inputs, labels, hidden, steps, 1e-3, batch, seed, adam=True),
-    ]
-    figure = Figure(figsize=(3.6 * len(walks), 3.6), layout="constrained")
-    rows: list[dict[str, str | float]] = []
-    for axes, one in zip(figure.subplots(1, len(walks)), walks, strict=True):
-        factor = one.factor(one.shared)
+def path_integral(walks: Sequence[Walk]) -> Study:
+    """Gradient flow in small steps on all examples, SGD, and Adam: sum and drop along the way."""
+    figure = Figure(figsize=(3.6 * len(walks), 3.4), layout="constrained")
+    rows: list[Row] = []
+    for axes, one in zip(figure.subplots(1, len(walks), squeeze=False)[0], walks, strict=True):
+        end, total = float(one.drop[-1]), float(one.shared[-1])
         axes.plot(one.at, one.drop, color="black", label="true drop of the loss")
-        axes.plot(one.at, one.shared, label="path, same minibatch")
-        axes.plot(one.at, factor * one.shared, linestyle="--", label=f"the same x {factor:.3f}")
-        axes.plot(one.at, one.apart, linestyle=":", label="path, other minibatch")
-        axes.set(title=one.name, xlabel="step", ylabel="loss at the start - loss")
+        axes.plot(one.at, one.shared, color="tab:red", linestyle="--", label="sum over the path")
+        axes.set(title=f"{one.name}: {total / end:.2f} times the drop", xlabel="step", ylabel="drop of the loss")
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
-        end = float(one.drop[-1])
+        axes.legend(fontsize=8, loc="upper left")
+        rows.append({"optimizer": one.name, "true drop": end, "sum over the path": total, "ratio": total / end})
+    return Study({"path_integral": figure}, rows)
+
+
+def correction(walks: Sequence[Walk]) -> Study:
+    """One factor for each optimizer: how much of the deviation it takes away, and whether the first half tells it."""
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axes = figure.subplots()
+    rows: list[Row] = []
+    for i, one in enumerate(walks):
+        factor, early = one.factor(), one.factor(0.5)
+        axes.plot(one.shared, one.drop, ".", color=f"C{i}", label=f"{one.name}, factor {factor:.2f}")
+        axes.plot([0, float(one.shared[-1])], [0, factor * float(one.shared[-1])], color=f"C{i}", lw=1)
         rows.append(
             {
                 "optimizer": one.name,
-                "true drop": end,
-                "path, same minibatch": float(one.shared[-1]),
-                "ratio": float(one.shared[-1]) / end,
-                "fitted factor": factor,
-                "error after the factor": float((factor * one.shared - one.drop).abs().max()) / end,
-                "path, other minibatch": float(one.apart[-1]),
-                "ratio, other": float(one.apart[-1]) / end,
+                "factor": factor,
+                "largest error without": one.error(),
+                "largest error with": one.error(factor),
+                "factor of the first half": early,
+                "largest error with that": one.error(early),
             }
         )
-    return Study({"path_integral": figure}, rows)
+    reach = max(float(one.shared.max()) for one in walks)
+    axes.plot([0, reach], [0, reach], color="grey", linestyle=":", label="sum = drop")
+    axes.set(xlabel="sum over the path", ylabel="true drop of the loss", title="One factor for each optimizer")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return Study({"correction": figure}, rows)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from continual.dhp import DHPSoftmax
 from continual.regularizers import SI, Quadratic
-from continual.studies import Study
+from continual.studies import Row, Study
 from plastic.experiment.figures import matrices
 
 
@@ -40,7 +40,7 @@ def hessian(count: int = 24, step: float = 0.4) -> Study:
     H = torch.linspace(0.5, 4.5, count, dtype=torch.double)
     figure = Figure(figsize=(4.6, 3.8), layout="constrained")
     axes = figure.subplots()
-    rows: list[dict[str, str | float]] = []
+    rows: list[Row] = []
     for e in (step, step / 4, step / 40):
         point = Point(torch.ones(count, dtype=torch.double))
         si = SI(point, 0.0, xi=1e-30)
@@ -57,7 +57,8 @@ def hessian(count: int = 24, step: float = 0.4) -> Study:
             }
         )
     axes.plot(H, H / 2, color="black", lw=1, linestyle="--", label="H / 2")
-    axes.set(xlabel="Hessian H", ylabel="importance", title="A quadratic: SI recovers the Hessian")
+    axes.plot([], [], lw=0.8, color="grey", label="H / (2 - e H)")
+    axes.set(xlabel="Hessian H", ylabel="importance", title="A quadratic: SI recovers the Hessian", yscale="log")
     axes.legend(fontsize=8)
     return Study({"hessian": figure}, rows)
 
@@ -94,9 +95,9 @@ def two_tasks() -> Study:
         "trajectory (SI)": lambda model: SI(model, 1.0, xi=1e-3),
     }
     figure = Figure(figsize=(11, 3.8), layout="constrained")
-    rows: list[dict[str, str | float]] = []
+    rows: list[Row] = []
     x, y = torch.meshgrid(torch.linspace(-2, 2.2, 120), torch.linspace(-1.8, 1.8, 120), indexing="xy")
-    surface = _first(torch.stack([x, y], -1))
+    surface, other = (task(torch.stack([x, y], -1)) for task in (_first, _second))
     for axes, (name, make) in zip(figure.subplots(1, len(kinds), sharey=True), kinds.items(), strict=True):
         point = Point(start)
         regularizer = make(point)
@@ -104,13 +105,15 @@ def two_tasks() -> Study:
         regularizer.end_task(())
         ways.append(descend(point, regularizer, _second, 400, 0.05))
         axes.contourf(x.numpy(), y.numpy(), surface.numpy(), levels=24, cmap="Blues")
+        axes.contour(x.numpy(), y.numpy(), other.numpy(), levels=8, colors="crimson", linewidths=0.5, alpha=0.6)
         for way, colour, label in zip(ways, ("black", "crimson"), ("task 1", "task 2"), strict=True):
             line = torch.stack(way)
             axes.plot(line[:, 0], line[:, 1], color=colour, label=label)
         axes.plot(1.6, 1.2, "*", color="crimson", ms=10)
-        axes.set(title=name, xlabel="theta 1", ylabel="theta 2")
+        axes.set(xlabel="theta 1", ylabel="theta 2")
         axes.legend(fontsize=8, loc="lower right")
         end = ways[1][-1]
+        axes.set_title(f"{name}: task 1 at {float(_first(end)):.2f}", fontsize=10)
         rows.append({"penalty": name, "loss of task 1 after task 2": float(_first(end)), "task 2": float(_second(end))})
     return Study({"two_tasks": figure}, rows)
 
@@ -124,9 +127,13 @@ def trace_update(hidden: Tensor, labels: Tensor, units: int, eta: float = 0.3) -
     layer(hidden[half:], labels[half:])
     after = layer.trace
     shown = {"before": before, "after": after, "change": after - before}
-    figure = matrices(shown, "class", "hidden unit")
     counts = torch.bincount(labels[half:], minlength=units)
-    rows: list[dict[str, str | float]] = [
+    figure = matrices(shown, "class (bold: in the batch)", "hidden unit", one_scale=True)
+    for axes in figure.axes[: len(shown)]:
+        axes.set_xticks(range(units), [str(c) for c in range(units)])
+        for label, count in zip(axes.get_xticklabels(), counts.tolist(), strict=True):
+            label.set_fontweight("bold" if count else "normal")
+    rows: list[Row] = [
         {"class": str(c), "in the batch": float(counts[c]), "size of the change": float((after - before)[:, c].norm())}
         for c in range(units)
     ]

@@ -8,13 +8,15 @@ from tiny_continual import blobs
 from torch.testing import assert_close
 
 import continual.analysis as analysis
+import continual.studies.biases as biases
+from continual.networks import MLP
 from continual.studies.importances import correlation, ranks
-from continual.studies.paths import walk
+from continual.studies.paths import FLOW, SGD, Walk, correction, walk
 from continual.studies.pictures import hessian, trace_update, two_tasks
 from plastic.errors import UserError
 
 TINY = {
-    **{"device": "cpu", "hidden": (8,), "examples": 100, "steps": 8, "flow_steps": 8, "batch": 20},
+    **{"device": "cpu", "hidden": (8,), "examples": 100, "walked": 40, "steps": 8, "batch": 20},
     **{"tasks": 3, "epochs": 1, "updates": 2},
 }
 
@@ -31,18 +33,62 @@ def _walk(name, **given):
 
 def test_gradient_flow_pays_for_the_whole_drop():
     """In small steps on all examples. Red if the path's sign or size is off, or a step is left out."""
-    flow = _walk("flow", steps=200, lr=0.02, batch=None)
+    flow = _walk(FLOW, steps=200, lr=0.02, batch=1)
     assert flow.drop[-1] > 0.1
     assert_close(flow.shared, flow.drop, rtol=0.02, atol=1e-4)
-    assert flow.factor(flow.shared) == pytest.approx(1, abs=0.02)
+    assert_close(flow.apart, flow.shared)
+    assert flow.factor() == pytest.approx(1, abs=0.02)
 
 
 def test_the_same_minibatch_overstates_the_drop():
     """And an independent one does not. Red if both sums are of the same gradients."""
-    sgd = _walk("sgd", steps=600, lr=0.005, batch=16)
+    sgd = _walk(SGD, steps=600, lr=0.005, batch=16)
     assert sgd.shared[-1] > 1.15 * sgd.drop[-1]
     assert sgd.apart[-1] == pytest.approx(sgd.drop[-1].item(), rel=0.15)
-    assert 0 < sgd.factor(sgd.shared) < 0.9
+    assert 0 < sgd.factor() < 0.9
+
+
+def _made_up(shared: list[float], drop: list[float]) -> Walk:
+    """A walk with two layers whose credits and moves are drawn."""
+    network = MLP((4, 3), 10, 1)
+    chance = torch.Generator().manual_seed(0)
+    moved, one, other = (
+        {name: torch.rand(p.shape, generator=chance) for name, p in network.named_parameters()} for _ in range(3)
+    )
+    path = torch.tensor(shared, dtype=torch.double)
+    at, true = list(range(len(drop))), torch.tensor(drop, dtype=torch.double)
+    return Walk("SGD", at, true, path, path, network, moved, (one, other))
+
+
+def test_one_factor_is_fitted_to_the_whole_walk():
+    """Red if the factor is inverted, the first half is the whole, or an error is no share of the drop."""
+    (row,) = correction([_made_up([0, 2, 4, 8], [0, 1, 2, 4])]).table
+    assert row == {
+        "optimizer": "SGD",
+        **{"factor": 0.5, "largest error without": 1.0, "largest error with": 0.0},
+        **{"factor of the first half": 0.5, "largest error with that": 0.0},
+    }
+    (row,) = correction([_made_up([0, 2, 3, 5], [0, 1, 3, 5])]).table
+    assert row["factor"] == pytest.approx((2 + 9 + 25) / (4 + 9 + 25))
+    assert row["factor of the first half"] == 0.5
+    assert row["largest error with that"] == 0.5
+
+
+def test_the_bias_is_told_by_layer(monkeypatch):
+    """Red if same and independent are exchanged, the damping or the root is forgotten, or a layer is another's."""
+    one = _made_up([0, 4], [0, 2])
+    shared = {name: w / (one.moved[name].square() + 0.1) for name, w in one.credit[0].items()}
+    monkeypatch.setattr(biases, "fisher", lambda *given: {name: value.square() for name, value in shared.items()})
+    rows = biases.bias([one], torch.rand(5, 4), torch.arange(5), 0.1).table
+    assert [row["layer"] for row in rows] == ["W1", "read-out", "all"]
+    assert all(row["with root F, the same"] == pytest.approx(1, abs=1e-6) for row in rows)
+    assert all(abs(row["with root F, independent"]) < 0.9 for row in rows)
+    assert rows[0]["sum / drop, the same"] == pytest.approx(one.credit[0]["hidden.0.weight"].sum().item() / 2)
+    whole = sum(w.sum().item() for w in one.credit[1].values())
+    assert rows[-1]["sum / drop, independent"] == pytest.approx(whole / 2)
+    assert rows[1]["correlation of both"] == pytest.approx(
+        correlation(shared["head.weight"], one.credit[1]["head.weight"] / (one.moved["head.weight"].square() + 0.1))
+    )
 
 
 def test_a_quadratic_gives_its_hessian():
@@ -84,7 +130,7 @@ def test_a_run_leaves_a_figure_and_a_table_for_each_claim(tmp_path):
     assert figures == set(analysis.TITLES) - {"generalisation"}
     text = (tmp_path / "run" / "tables.md").read_text()
     assert all(analysis.TITLES[name] in text for name in figures)
-    assert "path_integral_SGD_fitted_factor" in result["metrics"]
+    assert "correction_SGD_factor" in result["metrics"]
     assert "costs_si_bytes_a_parameter" in result["metrics"]
     assert result["metrics"]["costs_si_bytes_a_parameter"]["mean"] == 16
     json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=pytest.fail)
@@ -101,15 +147,18 @@ def test_generalisation_reads_the_runs_of_splitcifar(tmp_path):
             "dataset": "cifar10",
             "config": {"scratch": False, "head": "linear", "epochs": 10, **given},
             "metrics": {"train_accuracy": {"mean": 0.95}, "average_accuracy": {"mean": accuracy}},
-            "accuracy_matrix": [[[0.1, 0.1], [accuracy, 0.2], [accuracy, accuracy]]],
+            # a fresh network for each task knows nothing of the one before
+            "accuracy_matrix": [[[0.1, 0.1], [accuracy, 0.2], [0.5 if name == "fresh" else accuracy, accuracy]]],
         }
         (runs[-1] / "result.json").write_text(json.dumps(content))
-    config = analysis.Config(out=tmp_path / "run", claims=("generalisation",), splitcifar=tuple(runs), **TINY)
+    given = (runs[0], runs[1] / "result.json")
+    config = analysis.Config(out=tmp_path / "run", claims=("generalisation",), splitcifar=given, **TINY)
     analysis.main(config)
     text = (tmp_path / "run" / "tables.md").read_text()
     assert "| si, linear head | cifar10 | 10 | 0.95 | 0.8 | 0.8 | 0.8 |" in text
     assert "| from scratch, linear head | cifar10 | 10 | 0.95 | 0.7 | 0.7 | 0.7 |" in text
-    (runs[0] / "result.json").write_text(json.dumps({"task": "maze"}))
+    content["task"] = "splitmnist"
+    (runs[0] / "result.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"no run of continual\.splitcifar"):
         analysis.main(
             analysis.Config(out=tmp_path / "other", claims=("generalisation",), splitcifar=tuple(runs), **TINY)

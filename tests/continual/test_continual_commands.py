@@ -86,6 +86,14 @@ def test_every_variant_of_splitmnist_runs(folder, given):
 
 
 @pytest.mark.usefixtures("blobs", "no_figures")
+def test_from_scratch_each_task_is_known_to_its_own_network(folder):
+    """On training examples as in tests. Red if the last network is asked about the tasks before it."""
+    metrics = _split(folder, scratch=True, epochs=12)["metrics"]
+    assert metrics["average_accuracy"]["mean"] > 0.9
+    assert metrics["train_accuracy"]["mean"] > 0.9
+
+
+@pytest.mark.usefixtures("blobs", "no_figures")
 @pytest.mark.parametrize("scenario", ["task", "domain", "class"])
 @pytest.mark.parametrize("joint", [False, True])
 def test_every_scenario_of_permutedmnist_runs(folder, scenario, joint):
