@@ -20,7 +20,9 @@ def growth(works: Mapping[str, Mapping[str, Any]]) -> Figure:
                 axes.plot(at, values, marker=".", label=way)
             fixed = ", ".join(f"{AXES[name][0]}={points[0][name]}" for name in AXES if name != axis)
             axes.set(xlabel=label, title=f"{work}, {fixed}", xscale="log", yscale="log")
-            axes.grid(alpha=0.3, which="both")
+            axes.set_xticks([point[axis] for point in points], [str(point[axis]) for point in points])
+            axes.set_xticks([], minor=True)
+            axes.grid(alpha=0.3)
         row[0].set_ylabel("ms an episode")
         row[0].legend(fontsize=8)
     return figure
