@@ -1,24 +1,36 @@
-"""How much memory a piece of work needs: resident memory at its peak, in a process of its own."""
+"""How much memory a piece of work needs at its peak, measured in a process of its own."""
 
+import ctypes
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
 
 
-def apart(function: Callable[..., float | None], *arguments: object) -> float | None:
+def apart(function: Callable[..., T], *arguments: object) -> T:
     """``function(*arguments)`` in a fresh process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 
 
-def peak(work: Callable[[], object]) -> float | None:
-    """MB that the work adds at its peak; None where the system does not tell it (other than Linux)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
-        before = _status("VmRSS")
+def peak(work: Callable[[], object], device: torch.device) -> float | None:
+    """MB that the work adds at its peak; None where a CPU's system does not tell it (other than Linux with glibc)."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
         work()
-        return (_status("VmHWM") - before) / 1e3
-    except (OSError, StopIteration):
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier work has left would be used again, unseen
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
+        resident = _status("VmRSS")
+        work()
+        return (_status("VmHWM") - resident) / 1e3
+    except (OSError, AttributeError, StopIteration):
         return None
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from plastic.errors import UserError
-from plastic.kernels.build import library
+from plastic.kernels import build
 
 
 def pick_device(name: str) -> torch.device:
@@ -57,8 +57,10 @@ def describe_device(device: torch.device) -> str:
 
 
 def describe_backend(device: torch.device) -> str:
-    """What steps a plastic recurrent network that is left to itself: ``compiled`` or ``torch``."""
-    return "compiled" if device.type == "cpu" and library() is not None else "torch"
+    """What steps a plastic recurrent network that is left to itself: ``compiled`` or ``torch``; nothing is built."""
+    if device.type != "cpu":
+        return "torch"
+    return {"built": "compiled", "to be built": "compiled on first use", "absent": "torch"}[build.standing()]
 
 
 def _processor() -> str:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from plastic.errors import UserError
 from plastic.experiment import checkpoint
-from plastic.experiment.machine import environment
+from plastic.experiment.machine import describe_backend, environment
 from plastic.experiment.options import Options
 
 History = list[dict[str, float]]  # the lines of metrics.jsonl
@@ -59,7 +59,8 @@ class Run:
         with writing(self.folder):
             for part in self.folder.glob(".*.part"):  # what a kill cut short
                 part.unlink()
-        write_json(self.folder / "env.json", environment(self.device))
+        self._environment = environment(self.device)
+        write_json(self.folder / "env.json", self._environment)
         self._logged = self.restored["logged"] if self.restored else 0
         self._rewind(self._logged)
 
@@ -106,6 +107,11 @@ class Run:
         except OSError:
             if kind is None:  # do not hide why the block failed
                 raise UserError(f"could not write the TensorBoard events in {self.folder}: the disk refuses") from None
+        backend = describe_backend(self.device)
+        if (
+            kind is None and backend != self._environment["backend"]
+        ):  # since the run began, it was built or could not be
+            write_json(self.folder / "env.json", {**self._environment, "backend": backend})
 
     def log(self, episodes: int, scalars: Mapping[str, float]) -> None:
         """One line of metrics.jsonl and TensorBoard scalars; names are grouped ``train/ eval/ plasticity/ time/``."""

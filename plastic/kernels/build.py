@@ -13,11 +13,13 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
-SOURCE = Path(__file__).with_name("compiled.cpp")
+SOURCE = Path(__file__).parent / "cpu" / "kernels.cpp"  # it includes its neighbours
 FLAGS = ("-std=gnu++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 LIBRARY = ("-shared", "-fPIC", "-pthread")
 PATIENCE = 600  # seconds that a compiler may take
+Standing = Literal["built", "to be built", "absent"]
 
 
 @cache
@@ -32,9 +34,23 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
+def standing() -> Standing:
+    """Whether there is a library, or a compiler for one, found out without building it."""
+    if library.cache_info().currsize:
+        return "absent" if library() is None else "built"
+    try:
+        if _place().exists():
+            return "built"
+    except (OSError, RuntimeError):
+        return "absent"
+    return "absent" if compiler() is None else "to be built"
+
+
 def _place() -> Path:
     """One file for each version of the source and kind of processor: homes are shared between machines."""
-    made_of = [SOURCE.read_bytes(), *map(str.encode, (*FLAGS, platform.system(), platform.machine(), _processor()))]
+    sources = sorted(path for path in SOURCE.parent.iterdir() if path.suffix in (".h", ".cpp"))
+    made_of = [path.read_bytes() for path in sources]
+    made_of += map(str.encode, (*FLAGS, platform.system(), platform.machine(), _processor()))
     name = f"kernels-{hashlib.sha256(b'|'.join(made_of)).hexdigest()[:16]}.so"
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache") / "plastic" / name

@@ -1,6 +1,6 @@
 """Plastic sequences on processors, compiled: one read and one write of the trace a step, in the cache.
 
-The work is done in ``compiled.cpp``; here tensors become pointers. For the published rules of one trace, float32 and
+The work is done in ``cpu/``; here tensors become pointers. For the published rules of one trace, float32 and
 float64, without a replica dimension; the rest is left to torch operations. The trace is not stored: backward rebuilds
 it, some steps at once and of two episodes a thread at a time.
 """
@@ -22,7 +22,7 @@ SLOTS = 16  # partial sums of the gradients of weight and alpha, and so the most
 
 
 class _Sequence(ctypes.Structure):
-    """struct Sequence of compiled.cpp; what is not said is null or zero."""
+    """struct Sequence of cpu/sequence.h; what is not said is null or zero."""
 
     _fields_ = (
         [(name, ctypes.c_int64) for name in ("steps", "batch", "units", "decay", "relu", "threads")]

@@ -317,10 +317,15 @@ def test_builds_at_once_do_not_meet(tmp_path, monkeypatch):
 
 
 def test_another_processor_or_source_is_another_library(tmp_path, monkeypatch):
-    """Red when: a shared home serves a library that was built for another machine, or from an older source."""
-    first = build._place()
+    """Red when: a shared home serves a library that was built for another machine, or from an older source or part."""
+    places = [build._place()]
     monkeypatch.setattr(build, "_processor", lambda: "another")
-    second = build._place()
+    places.append(build._place())
     monkeypatch.setattr(build, "SOURCE", tmp_path / "other.cpp")
-    build.SOURCE.write_text("// nothing")
-    assert len({first, second, build._place()}) == 3
+    for name in ("other.cpp", "part.h", "part.h"):
+        with (tmp_path / name).open("a") as file:
+            file.write("// more\n")
+        places.append(build._place())
+    (tmp_path / "notes.txt").write_text("not compiled")
+    assert build._place() == places[-1]
+    assert len({*places}) == 5

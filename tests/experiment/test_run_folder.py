@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from functools import cache
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from tiny_task import Config, Task, main
 from plastic.errors import UserError
 from plastic.experiment import Interrupted, machine
 from plastic.experiment.run import refuse_taken
-from plastic.kernels.build import library
+from plastic.kernels import build
 
 GROUPS = {"train", "eval", "plasticity", "time"}
 
@@ -92,8 +93,37 @@ def test_the_description_and_the_environment(finished):
     environment = json.loads((finished / "env.json").read_text())
     keys = {"python", "torch", "cuda", "platform", "machine", "device", "threads", "backend", "git"}
     assert set(environment) == keys
-    assert environment["backend"] == ("torch" if library() is None else "compiled")
+    assert environment["backend"] in ("torch", "compiled", "compiled on first use")
     assert environment["git"] is None or set(environment["git"]) == {"commit", "dirty"}
+
+
+@pytest.mark.parametrize(("compiler", "then"), [(build.compiler(), "compiled"), ("false", "torch")])
+def test_the_backend_is_named_before_it_is_built(compiler, then, start, folder, tmp_path, monkeypatch):
+    """Red if naming the backend builds it, or if env.json still promises what a first use could not build."""
+    if compiler is None:
+        pytest.skip("no C++ compiler")
+    source = tmp_path / "source" / "small.cpp"
+    source.parent.mkdir()
+    source.write_text('extern "C" int seven() { return 7; }')
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "SOURCE", source)
+    monkeypatch.setattr(build, "compiler", lambda: compiler)
+    monkeypatch.setattr(build, "library", cache(build.library.__wrapped__))
+
+    def named() -> str:
+        return json.loads((folder / "env.json").read_text())["backend"]
+
+    with start():
+        assert named() == "compiled on first use"
+        assert not (tmp_path / "cache").exists()
+        build.library()
+    assert named() == then
+    monkeypatch.setattr(build, "library", cache(build.library.__wrapped__))
+    known = {"compiled": "compiled", "torch": "compiled on first use"}  # to another process
+    assert machine.describe_backend(torch.device("cpu")) == known[then]
+    monkeypatch.setattr(build, "compiler", lambda: None)
+    assert machine.describe_backend(torch.device("cpu")) == then
+    assert machine.describe_backend(torch.device("cuda")) == "torch"
 
 
 def test_tensorboard_has_the_scalars_in_four_groups(finished):

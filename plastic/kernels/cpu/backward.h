@@ -1,263 +1,3 @@
-// Plastic sequences step by step, for processors: the trace of an episode is read and written once a step, in the cache.
-//
-// B episodes, T steps, N units; matrices are (pre, post), row by row. A trace of 200 units is 160 KB, and a step of
-//
-//     post = f(pre @ (weight + alpha * trace) + input)
-//     trace' = clip(trace * retain + pre^T write),  retain = 1 - eta * (0 | 1 | post^2),  write = (eta | m) * post
-//
-// asks for all of it. The write of one step and the question of the next look at a connection in one visit. Episodes go
-// two by two: weight, alpha and alpha's gradient, which they share, are fetched once for both. Backward never stores a
-// trace per step nor runs a rule backwards: it rebuilds traces from the activity, in registers (see Backward).
-//
-// Sums are taken in an order that depends on the sizes alone: whatever the number of threads, the bits are the same.
-// plastic/kernels/compiled.py builds this file and mirrors the struct Sequence.
-
-#include <atomic>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <system_error>
-#include <thread>
-#include <type_traits>
-#include <vector>
-
-namespace {
-
-using Int = std::int64_t;
-
-enum Decay : Int { KEEP, CONSTANT, SQUARE };  // what retain takes eta times: 0, 1, post^2
-
-template <class Real>
-struct Sequence {
-    Int steps, batch, units, decay, relu, threads;
-    double clip;  // infinity: none
-    const Real *input;      // (T, B, N)
-    const bool *clamp;      // (T, B, N), or null
-    const bool *clamped;    // (T,): every unit of every episode takes its input
-    const Real *hidden;     // (B, N)
-    const Real *weight, *alpha;  // (N, N)
-    const Real *eta;             // (N,)
-    const Real *m_weight, *m_bias;  // (N,), (1,): of the signal that takes eta's place in write; null: none
-    Real *posts;            // (T, B, N)
-    Real *trace;            // (B, N, N); forward rewrites it in place, backward reads the first one
-    Int trace_stride;       // numbers from one episode's trace to the next; 0: a blank one for all
-    Real *scratch;          // forward_scratch or backward_scratch numbers for each thread
-    // what only backward has
-    Int slots;                       // episodes are dealt to these in order, two by two
-    const Real *g_posts;             // (T, B, N)
-    Real *g_trace;                   // (B, N, N), in and out; null: zero comes in, and nothing is wanted
-    Int g_trace_in;                  // whether g_trace holds the gradient of the last trace
-    Real *g_input, *g_drive;         // (T, B, N); the same where nothing is clamped
-    Real *g_hidden, *g_eta;          // (B, N)
-    Real *g_weight, *g_alpha;        // (slots, N, N)
-    Real *g_signal;                  // (T, B), of the signal before its tanh; null: none
-
-    const Real *pre(Int t, Int b) const { return t ? posts + ((t - 1) * batch + b) * units : hidden + b * units; }
-    Real bound() const { return Real(clip); }
-    Int row(Int t, Int b) const { return (t * batch + b) * units; }
-};
-
-// Vectors of numbers: as wide as the processor has them; for the last columns a quarter of that, then one at a time.
-
-template <class Real, int L>
-using Vector __attribute__((vector_size(L * sizeof(Real)))) = Real;
-
-#ifdef __AVX512VL__
-constexpr int BYTES = 64;
-#else
-constexpr int BYTES = 32;
-#endif
-
-template <class Real>
-constexpr int WIDE = BYTES / sizeof(Real);
-
-template <int L>
-constexpr int NARROWER = L >= 8 ? L / 4 : 1;
-
-template <int L, class Real>
-inline Vector<Real, L> load(const Real *from) {
-    Vector<Real, L> v;
-    std::memcpy(&v, from, sizeof v);
-    return v;
-}
-
-template <class Real, class V>
-inline void store(Real *to, V v) {
-    std::memcpy(to, &v, sizeof v);
-}
-
-template <int L, class Each>
-inline void columns(Int from, Int units, Each each) {  // each(lanes, column)
-    for (; from + L <= units; from += L) each(std::integral_constant<int, L>(), from);
-    if constexpr (L > 1)
-        if (from < units) columns<NARROWER<L>>(from, units, each);
-}
-
-template <class V, class Real>
-inline V clipped(V v, Real clip) {  // one min and one max, in the order that lets NaN pass
-    const V high = V{} + clip, low = -high;
-    v = high < v ? high : v;
-    return low > v ? low : v;
-}
-
-// tanh x = e / (e + 2) with e = expm1(2x) = 2^k (expm1(r) + 1) - 1, |r| <= log(2) / 2: a few units in the last place.
-template <class Real, int L>
-inline Vector<Real, L> tangent(Vector<Real, L> x) {
-    using V = Vector<Real, L>;
-    using Word = std::conditional_t<sizeof(Real) == 4, std::uint32_t, std::uint64_t>;
-    using Words = Vector<Word, L>;
-    constexpr int MANTISSA = sizeof(Real) == 4 ? 23 : 52, TERMS = sizeof(Real) == 4 ? 7 : 13;
-    constexpr Real ROUND = Real(1.5) * Real(Word(1) << MANTISSA);  // added, the lowest bits hold the nearest integer
-    constexpr Word BIAS = (Word(1) << (8 * sizeof(Real) - MANTISSA - 2)) - 1;
-    constexpr Real HIGH = Real(0.693145751953125), LOW = Real(1.42860682030941723212e-6);  // log(2)
-    V z = 2 * clipped(x, Real(sizeof(Real) == 4 ? 10 : 20));  // beyond, tanh is one
-    V shifted = z * Real(1.44269504088896340736) + ROUND;
-    V k = shifted - ROUND;
-    V r = z - k * HIGH - k * LOW;
-    V p = V{} + Real(1) / TERMS;
-    for (int n = TERMS - 1; n > 1; n--) p = (p * r + 1) * (Real(1) / n);
-    p = (p * r + 1) * r;  // expm1(r) = r (1 + r/2 (1 + r/3 (...)))
-    Words bits;
-    std::memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + BIAS) << MANTISSA;
-    V scale;
-    std::memcpy(&scale, &bits, sizeof scale);
-    V e = scale * p + (scale - 1);
-    return e / (e + 2);
-}
-
-template <class Real>
-Real signal(const Sequence<Real> &s, const Real *post) {
-    Real sum = *s.m_bias;
-    for (Int j = 0; j < s.units; j++) sum += post[j] * s.m_weight[j];
-    return tangent<Real, 1>(Vector<Real, 1>{sum})[0];
-}
-
-// A rule's two vectors; m, where there is a signal, in eta's place.
-template <class Real>
-void vectors(const Sequence<Real> &s, const Real *post, const Real *m, Real *retain, Real *write) {
-    for (Int j = 0; j < s.units; j++) {
-        Real y = post[j];
-        retain[j] = s.decay == KEEP ? Real(1) : s.decay == CONSTANT ? 1 - s.eta[j] : 1 - s.eta[j] * y * y;
-        write[j] = (m ? *m : s.eta[j]) * y;
-    }
-}
-
-// work(first episode, episodes, slot, thread) for all pairs of episodes; a slot's pairs come one after another.
-template <class Work>
-void deal(Int batch, Int slots, Int threads, Work work) {
-    Int pairs = (batch + 1) / 2, each = slots ? (pairs + slots - 1) / slots : 0;
-    std::atomic<Int> next{0};
-    auto serve = [&](Int thread) {
-        for (Int slot; (slot = next++) < slots;)
-            for (Int pair = slot * each; pair < (slot + 1) * each && pair < pairs; pair++)
-                work(2 * pair, 2 * pair + 2 <= batch ? 2 : 1, slot, thread);
-    };
-    std::vector<std::thread> others;
-    try {
-        for (Int thread = 1; thread < threads && thread < slots; thread++) others.emplace_back(serve, thread);
-    } catch (const std::system_error &) {  // no more threads are to be had: those that are there do all
-    }
-    serve(0);
-    for (auto &other : others) other.join();
-}
-
-// Forward: E episodes at once.
-
-template <class Real, int E>
-struct Visit {  // what one visit of all connections does: write, answer, or both
-    Real *trace[E];
-    const Real *before[E], *retain[E], *write[E];  // the write of the step before
-    const Real *pre[E];
-    Real *answer[E];
-};
-
-template <bool Write, bool Answer, bool Clip, int R, class Real, int E>
-inline void visit_rows(const Sequence<Real> &s, const Visit<Real, E> &v, Int i) {
-    columns<WIDE<Real>>(0, s.units, [&](auto lanes, Int j) {
-        constexpr int L = decltype(lanes)::value;
-        using V = Vector<Real, L>;
-        V sum[E], retain[E], write[E];
-        for (int e = 0; e < E; e++) {
-            if constexpr (Answer) sum[e] = load<L>(v.answer[e] + j);
-            if constexpr (Write) retain[e] = load<L>(v.retain[e] + j), write[e] = load<L>(v.write[e] + j);
-        }
-        for (int r = 0; r < R; r++) {
-            const Int at = (i + r) * s.units + j;
-            V weight{}, alpha{};
-            if constexpr (Answer) weight = load<L>(s.weight + at), alpha = load<L>(s.alpha + at);
-            for (int e = 0; e < E; e++) {
-                V h = load<L>(v.trace[e] + at);
-                if constexpr (Write) {
-                    h = h * retain[e] + v.before[e][i + r] * write[e];
-                    if constexpr (Clip) h = clipped(h, s.bound());
-                    store(v.trace[e] + at, h);
-                }
-                if constexpr (Answer) sum[e] += v.pre[e][i + r] * (weight + alpha * h);
-            }
-        }
-        if constexpr (Answer)
-            for (int e = 0; e < E; e++) store(v.answer[e] + j, sum[e]);
-    });
-}
-
-template <bool Write, bool Answer, bool Clip, class Real, int E>
-void visit(const Sequence<Real> &s, const Visit<Real, E> &v) {
-    constexpr int R = 4;
-    if (Answer)
-        for (int e = 0; e < E; e++) std::memset(v.answer[e], 0, s.units * sizeof(Real));
-    Int i = 0;
-    for (; i + R <= s.units; i += R) visit_rows<Write, Answer, Clip, R>(s, v, i);
-    for (; i < s.units; i++) visit_rows<Write, Answer, Clip, 1>(s, v, i);
-}
-
-template <class Real>
-void respond(const Sequence<Real> &s, Int t, Int b, const Real *answer) {  // post from what the connections answer
-    const Int at = s.row(t, b);
-    const Real *input = s.input + at;
-    Real *post = s.posts + at;
-    columns<WIDE<Real>>(0, s.units, [&](auto lanes, Int j) {
-        constexpr int L = decltype(lanes)::value;
-        using V = Vector<Real, L>;
-        V drive = load<L>(answer + j) + load<L>(input + j);
-        store(post + j, s.relu ? (drive < 0 ? V{} : drive) : tangent<Real, L>(drive));
-    });
-    if (s.clamp)
-        for (Int j = 0; j < s.units; j++)
-            if (s.clamp[at + j]) post[j] = input[j];
-}
-
-template <bool Clip, int E, class Real>
-void forward(const Sequence<Real> &s, Int b, Real *scratch) {
-    Visit<Real, E> v;
-    Real *retain[E], *write[E];
-    for (int e = 0; e < E; e++) {
-        v.trace[e] = s.trace + (b + e) * s.trace_stride;
-        v.answer[e] = scratch + 3 * e * s.units;
-        v.retain[e] = retain[e] = v.answer[e] + s.units;
-        v.write[e] = write[e] = retain[e] + s.units;
-        v.pre[e] = s.pre(0, b + e);
-    }
-    for (Int t = 0; t < s.steps; t++) {
-        for (int e = 0; e < E; e++) v.before[e] = v.pre[e], v.pre[e] = s.pre(t, b + e);
-        if (s.clamped[t]) {
-            if (t) visit<true, false, Clip>(s, v);
-            for (int e = 0; e < E; e++)
-                std::memcpy(s.posts + s.row(t, b + e), s.input + s.row(t, b + e), s.units * sizeof(Real));
-        } else {
-            t ? visit<true, true, Clip>(s, v) : visit<false, true, Clip>(s, v);
-            for (int e = 0; e < E; e++) respond(s, t, b + e, v.answer[e]);
-        }
-        for (int e = 0; e < E; e++) {
-            const Real *post = s.posts + s.row(t, b + e);
-            const Real m = s.m_weight ? signal(s, post) : Real(0);
-            vectors(s, post, s.m_weight ? &m : nullptr, retain[e], write[e]);
-        }
-    }
-    for (int e = 0; e < E; e++) v.before[e] = v.pre[e];
-    visit<true, false, Clip>(s, v);
-}
-
 // Backward: E episodes at once, from the last step to the first.
 //
 // "raw" is the trace before a step as the write of the step before left it, not clipped yet: it tells the trace and
@@ -267,6 +7,17 @@ void forward(const Sequence<Real> &s, Int b, Real *scratch) {
 // gathers what step t - 1 owes to retain and write, as raw(t) = trace(t - 1) * retain + pre^T write tells
 //     sum_i slope * trace(t - 1) = (sum_i slope * raw(t) - write * sum_i pre * slope) / retain
 // where retain is not small (which would amplify rounding), so that the trace before need not be fetched.
+
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "lanes.h"
+#include "sequence.h"
+
+namespace {
 
 constexpr Int LEAF = 4, WAYS = 8, SPAN = 256;  // SPAN: steps whose vectors a product finds in the cache
 
@@ -527,14 +278,6 @@ struct Backward {
 };
 
 template <bool Clip, class Real>
-void run_forward(const Sequence<Real> &s) {
-    deal(s.batch, (s.batch + 1) / 2, s.threads, [&](Int b, Int episodes, Int, Int thread) {
-        Real *scratch = s.scratch + thread * 6 * s.units;
-        episodes == 2 ? forward<Clip, 2>(s, b, scratch) : forward<Clip, 1>(s, b, scratch);
-    });
-}
-
-template <bool Clip, class Real>
 void run_backward(const Sequence<Real> &s) {
     const Int room = Backward<Clip, 2, Real>::room(s.steps, s.units);
     deal(s.batch, s.slots, s.threads, [&](Int b, Int episodes, Int slot, Int thread) {
@@ -545,17 +288,3 @@ void run_backward(const Sequence<Real> &s) {
 }
 
 }  // namespace
-
-#define EXPORT(NAME, REAL)                                                                                         \
-    extern "C" void forward_##NAME(const Sequence<REAL> *s) {                                                      \
-        s->clip < INFINITY ? run_forward<true>(*s) : run_forward<false>(*s);                                 \
-    }                                                                                                              \
-    extern "C" void backward_##NAME(const Sequence<REAL> *s) {                                                     \
-        s->clip < INFINITY ? run_backward<true>(*s) : run_backward<false>(*s);                               \
-    }
-
-EXPORT(float32, float)
-EXPORT(float64, double)
-
-extern "C" Int forward_scratch(Int, Int units) { return 6 * units; }
-extern "C" Int backward_scratch(Int steps, Int units) { return Backward<false, 2, float>::room(steps, units); }
