@@ -11,7 +11,7 @@ LEARN2LEARN := learn2learn==0.2.0 --no-build-isolation --no-deps --use-pep517 --
 
 demo: .venv/ready
 	$(BIN)/python -m tasks.omniglot --preset quick --out $(DEMO) $(if $(DATA),--data-dir $(DATA))
-	@echo "look at  $(DEMO)/figures/episode.png, then  $(BIN)/tensorboard --logdir runs"
+	@echo "look at  $(DEMO)/figures/plasticity.png (what an episode writes), then  $(BIN)/tensorboard --logdir runs"
 
 test: .venv/ready
 	$(BIN)/ruff format --check .

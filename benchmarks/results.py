@@ -4,18 +4,21 @@ python -m benchmarks.results
 """
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from benchmarks.tables import INTRODUCTION, PUBLISHED, TABLES, Table
+from benchmarks.tables import CLAIMS, INTRODUCTION, PUBLISHED, TABLES, Table
+from benchmarks.tables.claims import Claim, Claims, Measured, Metric, difference, measured, verdict
 from plastic.errors import UserError
 from plastic.experiment import program
 from plastic.experiment.run import writing
 
 ROOT = Path(__file__).parents[1]
+CLAIMED = ("", "published", "agrees", "ours", "median", "std", "seeds", "seconds a seed", "machine", "reproduced", "")
 Result = Mapping[str, Any]
 
 
@@ -35,13 +38,25 @@ def cell(result: Result | None, name: str) -> str:
     if result is None:
         return "not run"
     name, each, _ = name.partition("#")
-    metrics = result["metrics"]
-    metric = metrics[name] if name else next(iter(metrics.values()))
-    digits = 4 if abs(metric["mean"]) < 1 else 2
+    metric = metric_of(result, name)
     if each:
-        return ", ".join(f"{value:.{digits}f}" for value in metric["per_seed"])
-    interval = "" if metric["ci95"] is None else f" ± {metric['ci95']:.{digits}f}"
-    return f"{metric['mean']:.{digits}f}{interval}"
+        return ", ".join(number(value, metric["mean"]) for value in metric["per_seed"])
+    return with_interval(metric["mean"], metric["ci95"])
+
+
+def metric_of(result: Result, name: str) -> Metric:
+    """By default the first."""
+    metrics: Mapping[str, Metric] = result["metrics"]
+    return metrics[name] if name else next(iter(metrics.values()))
+
+
+def number(value: float, beside: float) -> str:
+    """With as many digits as ``beside`` has: fractions have more."""
+    return f"{value:.{4 if abs(beside) < 1 else 2}f}"
+
+
+def with_interval(mean: float, half: float | None) -> str:
+    return number(mean, mean) + ("" if half is None else f" ± {number(half, mean)}")
 
 
 def span(values: Iterable[float]) -> str:
@@ -72,6 +87,55 @@ def render(table: Table, folder: Path) -> list[str]:
     return [*lines, "", "```", *commands, "```", ""]
 
 
+def render_claims(claims: Claims, folder: Path) -> list[str]:
+    """Published figures beside ours, what they come to, and the commands, each with the numbers of its rows."""
+    rows, commands, verdicts = [], dict[str, list[str]](), []
+    for count, claim in enumerate(claims.rows, 1):
+        runs = [read(folder, name.partition(":")[0]) for name in (claim.result, claim.minus) if name is not None]
+        found = find(claim, runs)
+        verdicts.append(verdict(claim, found))
+        if verdicts[-1] == "no" and not claim.note:
+            raise UserError(f"{claim.what!r} is not reproduced: its note has to say why")
+        for run in runs:
+            commands.setdefault(run["command"], []).append(str(count))
+        note = claim.note.format_map(runs[0]) if runs else claim.note
+        published = f"{claim.published} ({claim.source})"
+        seeds = " and ".join(dict.fromkeys(str(len(run["seeds"])) for run in runs))
+        costs = dict.fromkeys(span(run["seconds_per_seed"]) for run in runs), dict.fromkeys(map(machine, runs))
+        ours = ("not run", "", "") if found is None else figures(found)
+        which = f"{count}. {claim.what}"
+        rows.append(line([which, published, agreeing(claim), *ours, seeds, *map("; ".join, costs), verdicts[-1], note]))
+    tally = ", ".join(f"{name} {verdicts.count(name)}" for name in ("yes", "better", "no"))
+    lines = [f"## {claims.title}", "", f"{claims.text} Reproduced: {tally}.", "", line(CLAIMED)]
+    lines += [line(["---"] * len(CLAIMED)), *rows, "", "```"]
+    return [*lines, *(f"{command}  # {', '.join(numbers)}" for command, numbers in commands.items()), "```", ""]
+
+
+def find(claim: Claim, runs: Sequence[Result]) -> Measured | None:
+    """What a claim's runs measured; None without a run."""
+    names = [name.partition(":")[2] for name in (claim.result, claim.minus) if name is not None]
+    metrics = [metric_of(run, name) for run, name in zip(runs, names, strict=True)]
+    if len(metrics) == 2:
+        one, other = metrics
+        return difference(one, other, paired=runs[0]["seeds"] == runs[1]["seeds"])
+    return measured(metrics[0]) if metrics else None
+
+
+def figures(found: Measured) -> tuple[str, str, str]:
+    """Mean with its interval, median, and standard deviation over seeds."""
+    std = "" if found.std is None else number(found.std, found.mean)
+    return with_interval(found.mean, found.ci95), number(found.median, found.mean), std
+
+
+def agreeing(claim: Claim) -> str:
+    """What agrees with a claim, in words."""
+    low, high = (f"{bound:g}" for bound in claim.bounds)
+    if claim.bounds[1] == math.inf:
+        return f"above {low}"
+    beyond = {"high": ", or more", "low": ", or less", "neither": ""}[claim.good]
+    return f"up to {high}" if claim.bounds[0] == 0 else f"{low} to {high}{beyond}"
+
+
 def machine(result: Result) -> str:
     return str(result["machine"] if result["device"] == "cpu" else result["device"])
 
@@ -83,6 +147,8 @@ def line(cells: Iterable[str]) -> str:
 def page(folder: Path) -> str:
     """RESULTS.md as a whole."""
     lines = ["# Results", "", INTRODUCTION, ""]
+    for claims in CLAIMS:
+        lines += render_claims(claims, folder)
     for published in PUBLISHED:
         lines += [f"## {published.title}", "", published.text, "", line(published.columns)]
         lines += [line(["---"] * len(published.columns)), *map(line, published.rows), ""]

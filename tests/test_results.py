@@ -1,13 +1,17 @@
 """RESULTS.md says what the files under results/ say."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
-from benchmarks.results import main, render, span
-from benchmarks.tables import Table
+from benchmarks.results import main, render, render_claims, span
+from benchmarks.tables import Claims, Table
+from benchmarks.tables.claims import Claim, Measured, difference, measured, read_by_eye, verdict
 from plastic.errors import UserError
+from plastic.experiment import Estimate
+from plastic.experiment.statistics import over_seeds
 
 RESULT = {
     "command": "python -m tasks.omniglot --seeds 2",
@@ -69,3 +73,90 @@ def test_a_missing_result_is_one_sentence(tmp_path):
 def test_a_span_is_one_number_or_two(values, shown):
     """Red if the larger comes first, or a range is shown where there is none."""
     assert span(values) == shown
+
+
+def _metric(*values: float, ci95: float | None = 0.01) -> dict:
+    return {**over_seeds([Estimate(value, 0.0) for value in values]), "ci95": ci95}
+
+
+def _claim(**given) -> Claim:
+    return Claim(**{"what": "it", "published": "0.9", "source": "them", "bounds": (0.9, 0.92), "result": "a", **given})
+
+
+@pytest.mark.parametrize(
+    ("given", "metric", "expected"),
+    [
+        ({}, _metric(0.91), "yes"),
+        ({}, _metric(0.93), "no"),  # a baseline's figure is there to be met, not beaten
+        ({}, _metric(0.89), "no"),
+        ({"good": "high"}, _metric(0.89), "no"),
+        ({"good": "high"}, _metric(0.925), "yes"),  # beyond, but not with all of its interval
+        ({"good": "high"}, _metric(0.935), "better"),
+        ({"good": "low"}, _metric(0.93), "no"),
+        ({"good": "low"}, _metric(0.895), "yes"),
+        ({"good": "low"}, _metric(0.885), "better"),
+        ({"good": "high", "median": True}, _metric(0.8, 0.91, 0.91), "yes"),
+        ({"good": "high"}, _metric(0.8, 0.91, 0.91), "no"),
+        ({"good": "high"}, _metric(0.93, ci95=None), "better"),
+    ],
+)
+def test_the_verdict_follows_from_the_figures(given, metric, expected):
+    """Red if the mean stands in for the median, better ignores the interval, or a baseline may be exceeded."""
+    assert verdict(_claim(**given), measured(metric)) == expected
+
+
+@pytest.mark.parametrize(("ci95", "expected"), [(0.04, "yes"), (0.06, "no"), (None, "no")])
+def test_a_difference_has_to_be_certain(ci95, expected):
+    """Red if its mean is enough."""
+    claim = _claim(bounds=(0, math.inf), minus="b")
+    assert verdict(claim, Measured(0.05, 0.05, None, ci95)) == expected
+
+
+def test_a_difference_is_paired_over_equal_seeds():
+    """Red if it is taken the other way round, or if the spread that two runs share counts."""
+    one, other = _metric(0.5, 0.7, 0.9, ci95=0.3), _metric(0.4, 0.6, 0.8, ci95=0.4)
+    paired, apart = difference(one, other, paired=True), difference(one, other, paired=False)
+    assert [*paired[:2], *apart[:2]] == pytest.approx([0.1] * 4)
+    assert (paired.std, paired.ci95) == pytest.approx((0, 0), abs=1e-12)
+    assert (apart.std, apart.ci95) == (None, pytest.approx(0.5))
+
+
+def test_a_claim_stands_beside_what_its_run_measured(tmp_path):
+    """Red if a figure, a bound, a command or the verdict goes missing, or is of another run."""
+    seeds = {"metrics": {"sse": _metric(1.5, 2.5, 2.75, ci95=0.5)}}
+    _write(tmp_path, a=seeds, b={**seeds, "command": "python -m tasks.images", "machine": "2 cores"})
+    rows = (
+        _claim(bounds=(2, 3), note="{episodes:,} episodes"),
+        _claim(bounds=(-math.inf, 1), minus="b:sse"),
+        _claim(bounds=(0, 2.5), good="low", median=True, result="b"),
+        _claim(result=None, note="too long"),
+    )
+    lines = render_claims(Claims("Title", "Text.", rows), tmp_path)
+    assert lines[:3] == ["## Title", "", "Text. Reproduced: yes 3, better 0, no 1."]
+    figures = "2.25 ± 0.50 | 2.50 | 0.66"
+    assert (
+        f"| 1. it | 0.9 (them) | 2 to 3 | {figures} | 2 | 300 to 311 | 1 core AMD EPYC | yes | 6,000 episodes |"
+        in lines
+    )
+    assert any(
+        "| 0.0000 ± 0.0000 | 0.0000 | 0.0000 | 2 | 300 to 311 | 1 core AMD EPYC; 2 cores | yes |" in row
+        for row in lines
+    )
+    assert f"| 3. it | 0.9 (them) | up to 2.5 | {figures} | 2 | 300 to 311 | 2 cores | yes |  |" in lines
+    assert "| 4. it | 0.9 (them) | 0.9 to 0.92 | not run |  |  |  |  |  | no | too long |" in lines
+    assert lines[-4:-1] == [f"{RESULT['command']}  # 1, 2", "python -m tasks.images  # 2, 3", "```"]
+
+
+def test_what_is_not_reproduced_says_why(tmp_path):
+    """Red if a no goes without a reason."""
+    _write(tmp_path, a={"metrics": {"sse": _metric(0.8)}})
+    with pytest.raises(UserError, match="its note has to say why"):
+        render_claims(Claims("", "", (_claim(),)), tmp_path)
+    with pytest.raises(UserError, match="its note has to say why"):
+        render_claims(Claims("", "", (_claim(result=None),)), tmp_path)
+
+
+def test_a_figure_read_by_eye_is_as_sure_as_a_tenth():
+    """Red if a range loses an end."""
+    assert read_by_eye(15) == pytest.approx((13.5, 16.5))
+    assert read_by_eye(26, 28) == pytest.approx((23.4, 30.8))

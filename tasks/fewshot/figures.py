@@ -10,6 +10,7 @@ from torch import Tensor
 from plastic.experiment import Run, generator
 from plastic.experiment.figures import curve, matrices
 from tasks.fewshot.episodes import as_input, draw, rotated, support_labels
+from tasks.fewshot.explanation import CLASSES, plasticity_figure
 from tasks.fewshot.learners import Learner, PlasticReadout
 
 if TYPE_CHECKING:
@@ -33,20 +34,41 @@ def draw_figures(
     run.figure("episode", episode_figure(shown, asked, episode.labels[0], answers, dataset), at)
     run.images("episode/support", as_input(shown).squeeze(1), at)
     run.images("episode/queries", as_input(asked).squeeze(1), at)
-    if isinstance(learner, PlasticReadout):
-        _draw_matrices(run, learner, learner.remember(support, labels), config.ways, at)
+    if not isinstance(learner, PlasticReadout):
+        return
+    trace = learner.remember(support, labels)
+    learned, written = _connections(learner, trace, config.ways)
+    run.figure("alpha", matrices(learned, "class unit (post)", "feature (pre)"), at)
+    if trace is not None:
+        run.figure("trace", matrices(written, "class unit (post)", "feature (pre)", one_scale=True), at)
+        count = min(config.ways, CLASSES)
+        said = {
+            "with the trace": learner.readout.read(queries, trace),
+            "trace wiped": learner.readout.read(queries),
+        }
+        explained = plasticity_figure(
+            shown[:: config.shots][:count],
+            asked[:count],  # one of each class, in their order
+            {name: values[:, :count] for name, values in (learned | written).items()},
+            {name: logits[0, :count, :count].softmax(-1) for name, logits in said.items()},
+            config.shots,
+            config.rule,
+            dataset,
+        )
+        run.figure("plasticity", explained, at)
 
 
-def _draw_matrices(run: Run, learner: PlasticReadout, trace: Tensor | None, ways: int, at: int) -> None:
-    """Weight and alpha of the first class units, and their trace as the support left it."""
+def _connections(
+    learner: PlasticReadout, trace: Tensor | None, ways: int
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Into the first class units (F, N): what is learned, and the trace before the support and after it."""
     learned = {"weight": learner.readout.weight[:, :ways]}
     alpha = learner.readout.alpha
-    if alpha is not None and trace is not None:
-        learned["alpha"] = (alpha[..., :ways] if alpha.dim() else alpha).expand_as(learned["weight"])
-        blank = torch.zeros_like(trace)
-        written = {"trace before": blank[0, :, :ways], "trace after": trace[0, :, :ways]}
-        run.figure("trace", matrices(written, "class unit (post)", "feature (pre)", one_scale=True), at)
-    run.figure("alpha", matrices(learned, "class unit (post)", "feature (pre)"), at)
+    if alpha is None or trace is None:
+        return learned, {}
+    learned["alpha"] = (alpha[..., :ways] if alpha.dim() else alpha).expand_as(learned["weight"])
+    after = trace[0, :, :ways]
+    return learned, {"trace before": torch.zeros_like(after), "trace after": after}
 
 
 def episode_figure(shown: Tensor, asked: Tensor, labels: Tensor, answers: Tensor, dataset: str) -> Figure:

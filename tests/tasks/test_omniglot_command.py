@@ -36,10 +36,10 @@ def test_a_run_leaves_everything_that_the_design_lists(folder):
         *("config.json", "env.json", "metrics.jsonl", "checkpoint.pt", "figures", "result.json")
     }
     assert {path.name for path in (folder / "figures").iterdir()} == {
-        *("accuracy.png", "alpha.png", "episode.png", "trace.png")
+        *("accuracy.png", "alpha.png", "episode.png", "plasticity.png", "trace.png")
     }
     tags = EventAccumulator(str(folder)).Reload().Tags()
-    assert set(tags["images"]) >= {"alpha", "trace", "episode", "accuracy"}
+    assert set(tags["images"]) >= {"alpha", "trace", "episode", "plasticity", "accuracy"}
     assert any(tag.startswith("episode/support") for tag in tags["images"])
     assert {tag.split("/")[0] for tag in tags["scalars"]} == {"train", "eval", "plasticity", "time"}
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -75,7 +75,8 @@ def test_every_variant_runs(folder, given):
     (name,) = result["metrics"]
     assert name == f"{given.get('evaluate_on', 'test')}_accuracy"
     assert 0 <= result["metrics"][name]["mean"] <= 1
-    assert (folder / "figures" / "trace.png").exists() == (given.get("model") != "nonplastic")
+    for name in ("trace.png", "plasticity.png"):
+        assert (folder / "figures" / name).exists() == (given.get("model") != "nonplastic")
 
 
 @pytest.mark.parametrize("evaluate_on", ["test", "validation"])
