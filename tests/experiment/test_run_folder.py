@@ -19,7 +19,7 @@ from plastic.experiment import Interrupted, machine
 from plastic.experiment.run import refuse_taken
 from plastic.kernels.build import library
 
-GROUPS = {"train", "eval", "plasticity", "time"}
+GROUPS = {"train", "eval", "plasticity", "time", "result"}
 
 
 def _events(folder: Path) -> EventAccumulator:
@@ -96,7 +96,7 @@ def test_the_description_and_the_environment(finished):
     assert environment["git"] is None or set(environment["git"]) == {"commit", "dirty"}
 
 
-def test_tensorboard_has_the_scalars_in_four_groups(finished):
+def test_tensorboard_has_the_scalars_in_groups(finished):
     """Red if log drops a scalar, or the step is not the number of episodes."""
     events = _events(finished)
     tags = events.Tags()
