@@ -128,7 +128,7 @@ def _blank(figure: Figure, file: IO[bytes], **_: Any) -> None:
 
 def _work(module: str, words: list[str], folder: Path, writes: Path, end: End | None, room: int | None) -> None:
     make_small()
-    setattr(Figure, "savefig", _blank)
+    Figure.savefig = _blank
     found: Any = importlib.import_module(module)
     sys.argv = [module, *words]
     watch = _Writes(folder, end)
