@@ -1,8 +1,10 @@
 """From a configuration to result.json: every seed in its folder, then the aggregate."""
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,7 +14,17 @@ from matplotlib.figure import Figure
 from plastic.errors import UserError
 from plastic.experiment.machine import describe_device, describe_machine, pick_device
 from plastic.experiment.options import Options
-from plastic.experiment.run import History, Run, draw_apart, read_history, refuse_taken, write_json, writing
+from plastic.experiment.run import (
+    History,
+    Run,
+    draw_apart,
+    read_history,
+    read_json,
+    refuse_taken,
+    remove_parts,
+    write_json,
+    writing,
+)
 from plastic.experiment.signals import Interrupted, interruptible
 from plastic.experiment.statistics import Estimate, in_words, over_seeds
 
@@ -41,8 +53,8 @@ def conduct(
 ) -> dict[str, Any]:
     """Run ``experiment`` for every seed and write the result. Returns what result.json holds.
 
-    With several seeds each has ``<out>/seed-<n>/``; ``--resume`` goes on where each of them stands. ``overview`` then
-    draws what they logged, in ``<out>/figures/``.
+    With several seeds each has ``<out>/seed-<n>/``; ``--resume`` goes on where each of them stands, and takes what a
+    finished one has found. ``overview`` then draws what they logged, in ``<out>/figures/``.
     """
     config.validate()
     device = pick_device(config.device)
@@ -53,26 +65,34 @@ def conduct(
     if not config.resume:
         for place in {folder, *folders}:
             refuse_taken(place)
-    outcomes: list[Outcome] = []
-    for seed, place in zip(seeds, folders, strict=True):
-        single = dataclasses.replace(config, seed=seed, seeds=1)
-        try:
-            with interruptible(), Run(place, task, single, device) as run:
-                outcomes.append(experiment(single, run))
-        except Interrupted as stop:
-            raise Interrupted(stop.signal, f"{stop}: go on with the same command, --out {folder} --resume") from stop
+    results: list[dict[str, Any]] = []
+    with _resumable(folder):
+        for seed, place in zip(seeds, folders, strict=True):
+            single = dataclasses.replace(config, seed=seed, seeds=1)
+            results.append(_finished(place, task, single) or _run(place, task, single, device, experiment))
+            if len(seeds) > 1:
+                print(_line(results[-1]), flush=True)
+        result, drawn = results[0], folders[0]
         if len(seeds) > 1:
-            result = _result(single, task, device, outcomes[-1:])
-            write_json(place / "result.json", result)
-            print(_line(result), flush=True)
-    drawn = folders[0]
-    if len(seeds) > 1 and overview is not None:
-        drawn = folder
-        draw_apart(folder, overview(config, [read_history(place) for place in folders]), outcomes[0].episodes)
-    result = _result(config, task, device, outcomes)
-    write_json(folder / "result.json", result)
-    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {drawn / 'figures'}")
-    print(f"watch    tensorboard --logdir {folder}", flush=True)
+            remove_parts(folder)
+            if overview is not None:
+                drawn = folder
+                draw_apart(folder, overview(config, [read_history(place) for place in folders]), result["episodes"])
+            result = _result(config, task, device, [_outcome(found) for found in results])
+            write_json(folder / "result.json", result)
+    _tell(result, folder, drawn)
+    return result
+
+
+def _run(
+    place: Path, task: str, config: C, device: torch.device, experiment: Callable[[C, Run], Outcome]
+) -> dict[str, Any]:
+    """One seed, and its result."""
+    with Run(place, task, config, device) as run:
+        outcome = experiment(config, run)
+        run.conclude({name: metric.value for name, metric in outcome.metrics.items()}, outcome.episodes)
+    result = _result(config, task, device, [outcome])
+    write_json(place / "result.json", result)
     return result
 
 
@@ -91,16 +111,54 @@ def conduct_together(config: C, task: str, experiment: Callable[[C, Run], Togeth
     device = pick_device(config.device)
     folder = config.out or Path("runs") / task / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config.seed}"
     refuse_other_layout(folder, False)
+    with _resumable(folder):
+        result = _finished(folder, task, config)
+        if result is None:
+            with Run(folder, task, config, device) as run:
+                found = experiment(config, run)
+                result = {**_result(config, task, device, found.outcomes), **found.facts}
+                run.conclude({name: metric["mean"] for name, metric in result["metrics"].items()}, result["episodes"])
+            write_json(folder / "result.json", result)
+    _tell(result, folder, folder)
+    return result
+
+
+def _tell(result: Mapping[str, Any], folder: Path, drawn: Path) -> None:
+    """What came out, and where it is."""
+    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {drawn / 'figures'}")
+    print(f"watch    tensorboard --logdir {folder}", flush=True)
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """A signal ends the block, and what is raised says how to go on."""
     try:
-        with interruptible(), Run(folder, task, config, device) as run:
-            found = experiment(config, run)
+        with interruptible():
+            yield
     except Interrupted as stop:
         raise Interrupted(stop.signal, f"{stop}: go on with the same command, --out {folder} --resume") from stop
-    result = {**_result(config, task, device, found.outcomes), **found.facts}
-    write_json(folder / "result.json", result)
-    print(f"{_line(result)}\nresult   {folder / 'result.json'}\nfigures  {folder / 'figures'}")
-    print(f"watch    tensorboard --logdir {folder}", flush=True)
-    return result
+
+
+def _finished(folder: Path, task: str, config: Options) -> dict[str, Any] | None:
+    """The result that --resume finds: of the same options, and no older than the checkpoint."""
+    path, saved = folder / "result.json", folder / "checkpoint.pt"
+    if not config.resume:
+        return None
+    with suppress(OSError, UserError):  # missing or damaged: its run can make it again
+        result = read_json(path)
+        last = saved.stat().st_mtime_ns if saved.exists() else 0
+        same = (result.get("task"), result.get("config")) == (task, config.identity())
+        return result if same and path.stat().st_mtime_ns >= last else None
+    return None
+
+
+def _outcome(result: Mapping[str, Any]) -> Outcome:
+    """What a seed came to, as its result.json has it."""
+    metrics = {
+        name: Estimate(found["mean"], math.nan if found["ci95"] is None else found["ci95"])
+        for name, found in result["metrics"].items()
+    }
+    return Outcome(result["dataset"], result["episodes"], result["seconds"], metrics)
 
 
 def refuse_other_layout(folder: Path, several: bool) -> None:

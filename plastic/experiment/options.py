@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
 import tyro
 
 from plastic.errors import UserError
-from plastic.experiment.signals import Interrupted
+from plastic.experiment.signals import Interrupted, interruptible
 
 Presets = dict[str, dict[str, Any]]
 C = TypeVar("C", bound="Options")
@@ -138,15 +138,14 @@ def program(main: Callable[[], object]) -> NoReturn:
     """Run ``main`` and exit: 0 done, 2 what the user can mend, 3 diverged, 130 or 143 interrupted."""
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people, not for programmers
     try:
-        main()
+        with interruptible():
+            main()
     except UserError as error:
         sys.exit(_failed(f"error: {error}", 2))
     except Diverged as error:
         sys.exit(_failed(f"error: {error}", 3))
     except Interrupted as stop:
         sys.exit(_failed(str(stop), 128 + stop.signal))
-    except KeyboardInterrupt:
-        sys.exit(_failed("interrupted", 130))
     sys.exit(0)
 
 

@@ -4,6 +4,7 @@
 last, ``result.json``.
 """
 
+import io
 import json
 import logging
 import struct
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from plastic.errors import UserError
-from plastic.experiment import checkpoint
+from plastic.experiment import checkpoint, hyperparameters
 from plastic.experiment.machine import describe_backend, environment
 from plastic.experiment.options import Options
 
@@ -56,9 +57,7 @@ class Run:
             self.describe()
         if self.checkpoint_path.exists():
             self.restored = checkpoint.load(self.checkpoint_path, self.task, self.config.identity())
-        with writing(self.folder):
-            for part in self.folder.glob(".*.part"):  # what a kill cut short
-                part.unlink()
+        remove_parts(self.folder)
         self._environment = environment(self.device)
         write_json(self.folder / "env.json", self._environment)
         self._logged = self.restored["logged"] if self.restored else 0
@@ -97,6 +96,7 @@ class Run:
             if not self.restored:
                 rows = [f"| {name} | {value} |" for name, value in self.config.identity().items()]
                 self._events.add_text("config", "\n".join(["| option | value |", "|---|---|", *rows]))
+                self._events.file_writer.add_summary(hyperparameters.begun(self.folder, self.task, self.config))
         return self
 
     def __exit__(
@@ -126,6 +126,13 @@ class Run:
         """A figure as ``figures/<name>.png`` and in TensorBoard."""
         _draw(self.folder, self._events, name, figure, episodes)
 
+    def conclude(self, metrics: Mapping[str, float], episodes: int) -> None:
+        """What came out, for TensorBoard: scalars ``result/<name>``, and that the run has ended."""
+        with writing(self.folder):
+            for name, value in metrics.items():
+                self._events.add_scalar(f"result/{name}", value, episodes)
+            self._events.file_writer.add_summary(hyperparameters.ended(), episodes)
+
     def images(self, name: str, images: Tensor, episodes: int) -> None:
         """Images (K, H, W) in [0, 1] side by side in TensorBoard."""
         with writing(self.folder):
@@ -133,16 +140,7 @@ class Run:
 
     def film(self, name: str, gif: bytes, episodes: int) -> None:
         """A moving picture (GIF) as ``figures/<name>.gif`` and among TensorBoard's images."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        path = self.folder / "figures" / f"{name}.gif"
-        with writing(path):
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(gif)
-        width, height = struct.unpack("<HH", gif[6:10])  # where a GIF's header has them
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=gif)
-        with writing(self.folder):
-            self._events.file_writer.add_summary(Summary(value=[Summary.Value(tag=name, image=image)]), episodes)
+        _show(self.folder, self._events, f"{name}.gif", gif, struct.unpack("<HH", gif[6:10]), episodes)
 
     def history(self) -> History:
         """All that was logged, in order."""
@@ -180,11 +178,23 @@ def draw_apart(folder: Path, figures: Mapping[str, Figure], episodes: int) -> No
 
 
 def _draw(folder: Path, events: Any, name: str, figure: Figure, episodes: int) -> None:
-    path = folder / "figures" / f"{name}.png"
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    png = drawn.getvalue()
+    _show(folder, events, f"{name}.png", png, struct.unpack(">II", png[16:24]), episodes)
+
+
+def _show(folder: Path, events: Any, file: str, encoded: bytes, size: tuple[int, ...], episodes: int) -> None:
+    """A picture that is drawn once, for its file and for TensorBoard; ``size``, width and height, is in its header."""
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    path = folder / "figures" / file
     with writing(path):
         path.parent.mkdir(exist_ok=True)
-        figure.savefig(path, dpi=120)
-        events.add_figure(name, figure, episodes)
+        path.write_bytes(encoded)
+    image = Summary.Image(width=size[0], height=size[1], colorspace=4, encoded_image_string=encoded)
+    with writing(folder):
+        events.file_writer.add_summary(Summary(value=[Summary.Value(tag=path.stem, image=image)]), episodes)
 
 
 def _event_writer(folder: Path, purge_step: int) -> Any:
@@ -193,6 +203,13 @@ def _event_writer(folder: Path, purge_step: int) -> Any:
 
     _quiet_writer_thread()
     return SummaryWriter(str(folder), purge_step=purge_step)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a kill left half-written."""
+    with writing(folder):
+        for part in folder.glob(".*.part"):
+            part.unlink()
 
 
 def refuse_taken(folder: Path) -> None:

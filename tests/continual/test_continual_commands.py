@@ -48,7 +48,7 @@ def test_a_run_leaves_everything_that_the_design_lists(folder, run, tasks):
     assert {path.name for path in (folder / "figures").iterdir()} == FIGURES
     tags = EventAccumulator(str(folder)).Reload().Tags()
     assert set(tags["images"]) == {name.removesuffix(".png") for name in FIGURES}
-    assert {tag.split("/")[0] for tag in tags["scalars"]} == {"train", "eval", "plasticity", "time"}
+    assert {tag.split("/")[0] for tag in tags["scalars"]} == {"train", "eval", "plasticity", "time", "result"}
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == tasks
     assert len((folder / "accuracy_matrix.csv").read_text().splitlines()) == 1 + 2 * (tasks + 1) * tasks
     assert set(result["metrics"]) == METRICS

@@ -1,6 +1,7 @@
 """From a configuration to result.json."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -108,6 +109,73 @@ def test_several_seeds_resume_where_each_stands(folder, tmp_path):
         one, other = (left_by(place / f"seed-{seed}") for place in (folder, tmp_path / "undisturbed"))
         assert_close(one, other, rtol=0, atol=0)
     assert result["metrics"] == _read(tmp_path / "undisturbed")["metrics"]
+
+
+def _never(config, run):
+    pytest.fail("run again")
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_what_is_finished_is_read_and_not_run_again(folder, seeds):
+    """Red if a finished seed's final test runs again, or a number of its result does not come back to the bit."""
+    first = main(Config(out=folder, seeds=seeds, **SMALL))
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.parent != folder or seeds == 1}
+    again = conduct(Config(out=folder, seeds=seeds, resume=True, **SMALL), "tiny", _never)
+    assert again == first == _read(folder)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_finished_result_without_an_interval_comes_back(folder):
+    """Red if an interval that is not there is read as a number, or not at all."""
+
+    def single(config, run):
+        return Outcome("noise", 1, 0.0, {"size": Estimate(0.25, float("nan"))})
+
+    first = conduct(Config(out=folder, seeds=2, **SMALL), "tiny", single)
+    assert conduct(Config(out=folder, seeds=2, resume=True, **SMALL), "tiny", _never) == first
+    assert _read(folder / "seed-0")["metrics"]["size"]["ci95"] is None
+
+
+def _damage(folder: Path) -> None:
+    (folder / "result.json").write_text('{"task": ')
+
+
+def _age(folder: Path) -> None:
+    """As if the run had gone on, and been killed, since its result was written."""
+    then = (folder / "checkpoint.pt").stat().st_mtime_ns - 1
+    os.utime(folder / "result.json", ns=(then, then))
+
+
+STALE = {
+    "damaged": (_damage, {}),
+    "missing": (lambda folder: (folder / "result.json").unlink(), {}),
+    "older than the checkpoint": (_age, {}),
+    "with another limit": (lambda folder: None, {"max_seconds": 100.0}),
+}
+
+
+@pytest.mark.parametrize(("change", "given"), STALE.values(), ids=STALE)
+def test_a_result_that_does_not_hold_is_made_again(folder, change, given):
+    """Red if it is taken for the result of this configuration and this checkpoint."""
+    first = main(Config(out=folder, **SMALL))
+    change(folder)
+    calls = []
+
+    def counted(config, run):
+        calls.append(config)
+        return experiment(config, run)
+
+    result = conduct(Config(out=folder, resume=True, **SMALL, **given), "tiny", counted)
+    assert len(calls) == 1
+    assert result["metrics"] == first["metrics"]
+
+
+def test_what_a_kill_left_half_written_beside_several_seeds_is_removed(folder):
+    """Red if only the seeds' own folders are cleared."""
+    main(Config(out=folder, seeds=2, **SMALL))
+    (folder / ".result.json.123.part").write_bytes(b"half")
+    main(Config(out=folder, seeds=2, resume=True, **SMALL))
+    assert not list(folder.rglob(".*.part"))
 
 
 def test_more_seeds_can_be_added(folder):
@@ -231,3 +299,4 @@ def test_seeds_side_by_side_share_a_folder(folder):
     assert not list(folder.glob("seed-*"))
     with pytest.raises(UserError, match="holds a run"):
         conduct_together(Config(out=folder, seeds=3, **SMALL), "tiny", together)
+    assert conduct_together(Config(out=folder, seeds=3, resume=True, **SMALL), "tiny", _never) == result

@@ -91,7 +91,8 @@ def test_resume_before_the_first_checkpoint_starts_from_the_beginning(folder, un
 
 def test_a_run_on_other_data_is_refused_and_left_as_it_was(folder, monkeypatch):
     """Red if describe does not compare with the checkpoint, or writes before it does."""
-    main(Config(out=folder, **SMALL))
+    with pytest.raises(Interrupted):
+        main(Config(out=folder, **SMALL), lambda number: _interrupt(number) if number == 6 else 1.0)
     before = {path.name: path.read_bytes() for path in folder.glob("[cm]*")}
     assert {"config.json", "checkpoint.pt", "metrics.jsonl"} <= set(before)
 

@@ -41,7 +41,7 @@ def test_a_run_leaves_everything_that_the_design_lists(folder):
     tags = EventAccumulator(str(folder)).Reload().Tags()
     assert set(tags["images"]) >= {"alpha", "trace", "episode", "plasticity", "accuracy"}
     assert any(tag.startswith("episode/support") for tag in tags["images"])
-    assert {tag.split("/")[0] for tag in tags["scalars"]} == {"train", "eval", "plasticity", "time"}
+    assert {tag.split("/")[0] for tag in tags["scalars"]} == {"train", "eval", "plasticity", "time", "result"}
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["episodes"] for row in rows] == [4, 8, 12]
     assert {"train/loss", "train/accuracy", "eval/test_accuracy", "plasticity/eta"} <= set(rows[0])

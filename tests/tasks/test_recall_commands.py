@@ -54,7 +54,7 @@ def test_a_run_leaves_everything_that_the_design_lists(folder, run, metrics, fig
     assert {path.name for path in (folder / "figures").iterdir()} == figures
     tags = EventAccumulator(str(folder)).Reload().Tags()
     assert set(tags["images"]) == {name.removesuffix(".png") for name in figures}
-    assert {tag.split("/")[0] for tag in tags["scalars"]} == {"train", "eval", "plasticity", "time"}
+    assert {tag.split("/")[0] for tag in tags["scalars"]} == {"train", "eval", "plasticity", "time", "result"}
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["episodes"] for row in rows] == [6, 12]
     assert set(result["metrics"]) == metrics
