@@ -13,7 +13,7 @@ from continual.dhp import DHPSoftmax
 from continual.figures import draw_figures
 from continual.networks import replicate
 from continual.options import ContinualOptions
-from continual.regularizers import make
+from continual.regularizers import Quadratic, make
 from continual.scenarios import Stream
 from plastic.experiment import Estimate, Outcome, Run, Stateful, Together, generator, train
 from plastic.experiment.checkpoint import write_whole
@@ -60,9 +60,8 @@ class Learner:
         self.seeds = range(config.seed, config.seed + config.seeds)
         self._fresh = lambda seeds: replicate(lambda R: make_network(stream, R), seeds, device)
         self.network = self._fresh(self.seeds)
-        implicit = 0.0 if config.explicit or config.optimizer != "sgd" else config.lr
         self.regularizer = make(
-            config.reg, self.network, config.settled_strength, config.xi, config.gamma, config.fisher, implicit
+            config.reg, self.network, config.settled_strength, config.xi, config.gamma, config.fisher
         )
         kind = torch.optim.SGD if config.optimizer == "sgd" else torch.optim.Adam
         self.optimizer = kind(self.network.parameters(), lr=config.lr, fused=True)
@@ -99,6 +98,7 @@ class Learner:
         phase, begin = self.phases[number], self.ends[number - 1] if number else 0
         if at == begin:
             self.begin(number)
+        self.pace((at - begin) / (self.ends[number] - begin))
         epoch, batch = divmod(at - begin, self._per_epoch[number])
         chosen = self.order(number, epoch)[:, batch * config.batch : (batch + 1) * config.batch]  # (R, B)
         loss = self.update(phase, chosen)
@@ -115,6 +115,14 @@ class Learner:
             self.network.load_state_dict(fresh.state_dict())
         if number and (self.config.reset_optimizer or self.config.scratch):
             self.optimizer.state.clear()
+
+    def pace(self, done: float) -> None:
+        """Set the rate when a share of the phase, 0 to 1, is done."""
+        config = self.config
+        rate = config.lr * (1 - done) if config.decay else config.lr
+        self.optimizer.param_groups[0]["lr"] = rate
+        if isinstance(self.regularizer, Quadratic) and config.optimizer == "sgd" and not config.explicit:
+            self.regularizer.implicit = rate
 
     def update(self, phase: Phase, chosen: Tensor) -> Tensor:
         """Gradient of the task, penalty, step: the mean loss of the seeds."""

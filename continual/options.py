@@ -68,6 +68,8 @@ class ContinualOptions(Options):
     """sgd: plain, no momentum"""
     lr: float = 0.01
     """learning rate"""
+    decay: bool = False
+    """the rate falls in a straight line to nothing within each task, which then ends at rest; no: it is constant"""
     explicit: bool = False
     """sgd's steps follow the penalty where they begin, as published, and run away where it is steep; no: where they
     end (Adam's are always explicit)"""

@@ -18,8 +18,15 @@ from continual.scenarios import Scale, Stream, split
 from plastic.data import load_labelled
 from plastic.experiment import Presets, Run, Together, command, conduct_together, require
 
-PAPER: dict[str, Any] = {"lr": 0.01, "explicit": True}
-SI_PROGRAM: dict[str, Any] = {"optimizer": "adam", "lr": 1e-3, "zero_head": True, "scale": "unit", "epochs": 10}
+PAPER: dict[str, Any] = {"lr": 0.01, "explicit": True, "decay": False}
+SI_PROGRAM: dict[str, Any] = {
+    "optimizer": "adam",
+    "lr": 1e-3,
+    "decay": False,
+    "zero_head": True,
+    "scale": "unit",
+    "epochs": 10,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +51,11 @@ class Config(ContinualOptions):
     """auto: MNIST, and generated digits where it cannot be had"""
     hidden: tuple[int, ...] = (256, 256)
     """units of the hidden layers"""
-    lr: float = 0.03
+    lr: float = 0.05
     """learning rate (the paper: 0.01)"""
+    decay: bool = True
+    """the rate falls in a straight line to nothing within each task, which then ends at rest; no: it is constant, as
+    published, and the last steps decide by chance how well a task is known"""
     scale: Scale = "standard"
     """inputs: unit, pixels from 0 to 1; standard, mean 0 and deviation 1, which forgets less; raw, 0 to 255"""
 

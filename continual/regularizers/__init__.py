@@ -18,18 +18,9 @@ __all__ = ["EWC", "L2", "MAS", "SI", "Name", "OnlineEWC", "Quadratic", "Regulari
 
 
 def make(
-    name: Name,
-    model: nn.Module,
-    strength: float,
-    xi: float = 1e-3,
-    gamma: float = 1.0,
-    fisher: Fisher = "exact",
-    implicit: float = 0.0,
+    name: Name, model: nn.Module, strength: float, xi: float = 1e-3, gamma: float = 1.0, fisher: Fisher = "exact"
 ) -> Regularizer:
-    """The regularizer ``name`` on the slow weights of ``model``; ValueError for settings that make no sense.
-
-    ``implicit``: the rate of plain descent that follows the penalty implicitly, see ``Quadratic``.
-    """
+    """The regularizer ``name`` on the slow weights of ``model``; ValueError for settings that make no sense."""
     makers: dict[str, Callable[[], Regularizer]] = {
         "none": lambda: Regularizer(model, strength),
         "l2": lambda: L2(model, strength),
@@ -40,7 +31,4 @@ def make(
     }
     if name not in makers:
         raise ValueError(f"unknown regularizer {name!r}: expected one of {', '.join(makers)}")
-    made = makers[name]()
-    if isinstance(made, Quadratic):
-        made.implicit = implicit
-    return made
+    return makers[name]()

@@ -192,3 +192,23 @@ def test_every_example_is_seen_once_in_an_epoch(folder):
     assert list(map(len, seen)) == [16, 16, 8] * 5
     assert sorted(row for batch in seen for row in batch) == list(range(200))
     assert isinstance(folder, Path)
+
+
+def test_a_rate_that_falls_is_nothing_at_the_end_of_each_task(tmp_path, monkeypatch):
+    """Red if the rate falls over all tasks, stays where it is, or the penalty keeps the rate of the beginning."""
+    rates = []
+    update = Learner.update
+
+    def seen(self, *given):
+        rates.append((self.optimizer.param_groups[0]["lr"], self.regularizer.implicit))
+        return update(self, *given)
+
+    monkeypatch.setattr(Learner, "update", seen)
+    result = _split(tmp_path, reg="si", decay=True, lr=0.2)
+    each = result["episodes"] // 5
+    assert [rate for rate, _ in rates[:each]] == pytest.approx([0.2 * (1 - k / each) for k in range(each)])
+    assert rates[each][0] == 0.2
+    assert all(rate == implicit for rate, implicit in rates)
+    rates.clear()
+    _split(tmp_path / "adam", reg="si", decay=False, optimizer="adam", lr=0.2)
+    assert set(rates) == {(0.2, 0.0)}

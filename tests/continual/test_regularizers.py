@@ -313,7 +313,8 @@ def test_a_steep_penalty_runs_away_explicitly_and_not_implicitly():
     """e k = 6 > 2. Red if the implicit step is left out."""
     for implicit in (0.0, 0.1):
         point = Point(torch.ones(1, dtype=torch.double))
-        held = make("l2", point, 30.0, implicit=implicit)
+        held = L2(point, 30.0)
+        held.implicit = implicit
         held.end_task([])
         point.theta.data += 1
         descent = torch.optim.SGD(point.parameters(), lr=0.1)
