@@ -1,6 +1,6 @@
 """Which results RESULTS.md shows, and what it says of them; ``benchmarks.results`` reads the figures."""
 
-from benchmarks.tables import agents, omniglot, recall
+from benchmarks.tables import agents, continual, omniglot, recall
 from benchmarks.tables.kinds import Published, Table
 
 INTRODUCTION = """Every figure comes from a file under `results/`, written by the command beside it;
@@ -9,7 +9,7 @@ there is one seed. All seeds share the classes they are tested on, so it does no
 are those of training, its evaluations included. `--trained runs/NAME` tests the networks of the command before it, run
 with `--out runs/NAME`, and the seconds are those of that training."""
 
-PUBLISHED = (*omniglot.PUBLISHED, *agents.PUBLISHED)
-TABLES = (*recall.TABLES, *agents.TABLES, *omniglot.TABLES)
+PUBLISHED = (*omniglot.PUBLISHED, *agents.PUBLISHED, *continual.PUBLISHED)
+TABLES = (*recall.TABLES, *agents.TABLES, *omniglot.TABLES, *continual.TABLES)
 
 __all__ = ["INTRODUCTION", "PUBLISHED", "TABLES", "Published", "Table"]
