@@ -208,7 +208,8 @@ def experiment(config: Config, run: Run) -> Outcome:
     for study in found:
         ((figure_name, figure),) = study.figures.items()
         run.figure(figure_name, figure, 0)
-        lines += [f"## {TITLES[figure_name]}", "", study.markdown(), ""]
+        title = TITLES[figure_name]
+        lines += [f"## {title}", "", study.markdown(), "", f"![{title}](figures/{figure_name}.png)", ""]
         for row in study.table:
             subject = " ".join(value for value in row.values() if isinstance(value, str))
             for column, value in row.items():

@@ -91,6 +91,17 @@ def test_every_variant_of_splitmnist_runs(folder, given):
 
 
 @pytest.mark.usefixtures("blobs", "no_figures")
+@pytest.mark.parametrize(("plastic", "traces"), [("readout", {"head"}), ("all", {"head", "hidden.0"})])
+def test_plasticity_is_where_it_is_asked_for(folder, plastic, traces):
+    """Red if the hidden layers have no trace, or one that is never written."""
+    _split(folder, head="dhp", plastic=plastic)
+    weights = torch.load(folder / "checkpoint.pt", weights_only=True)["parts"]["network"]
+    assert {
+        name.removesuffix(".trace") for name, value in weights.items() if name.endswith("trace") and value.any()
+    } == (traces)
+
+
+@pytest.mark.usefixtures("blobs", "no_figures")
 def test_from_scratch_each_task_is_known_to_its_own_network(folder):
     """On training examples as in tests. Red if the last network is asked about the tasks before it."""
     metrics = _split(folder, scratch=True, epochs=12)["metrics"]
