@@ -15,6 +15,7 @@ import torch
 from matplotlib.figure import Figure
 
 from continual.compare import read
+from continual.mlp import require_units
 from continual.networks import MLP
 from continual.permutedmnist import Config as PermutedConfig
 from continual.scenarios import permuted
@@ -88,9 +89,7 @@ class Config(Options):
             require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
         require(self.tasks >= 2, f"--tasks: expected at least 2, got {self.tasks}")
         require(self.strength > 0, f"--strength: expected more than 0, got {self.strength}")
-        require(
-            len(self.hidden) > 0 and min(self.hidden) >= 1, f"--hidden: expected at least 1 unit, got {self.hidden}"
-        )
+        require_units(self.hidden)
         for claim in self.claims:
             require(claim in CLAIMS, f"--claims: expected some of {', '.join(CLAIMS)}, got {claim}")
         wanted = "generalisation" in self.claims
@@ -209,7 +208,8 @@ def experiment(config: Config, run: Run) -> Outcome:
     for study in found:
         ((figure_name, figure),) = study.figures.items()
         run.figure(figure_name, figure, 0)
-        lines += [f"## {TITLES[figure_name]}", "", study.markdown(), ""]
+        title = TITLES[figure_name]
+        lines += [f"## {title}", "", study.markdown(), "", f"![{title}](figures/{figure_name}.png)", ""]
         for row in study.table:
             subject = " ".join(value for value in row.values() if isinstance(value, str))
             for column, value in row.items():

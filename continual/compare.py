@@ -1,6 +1,6 @@
 """Finished runs side by side, and each plastic read-out against the same run without, paired over seeds.
 
-    python -m continual.compare runs/split-none runs/split-none-dhp runs/split-si runs/split-si-dhp
+    python -m continual.compare runs/split-none runs/split-none-dhp runs/split-si runs/split-si-dhp --figure split.png
 
 A pair is two runs of the same command and seeds whose options differ in the read-out alone.
 """
@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import tyro
 
+from continual.figures import side_by_side
 from plastic.experiment import program, require
-from plastic.experiment.run import read_json, write_json
+from plastic.experiment.run import read_json, write_json, writing
 
 METRIC = "average_accuracy"
 LEVEL = 0.05  # of the test, two-sided
@@ -31,6 +32,8 @@ class Arguments:
     """their folders, or their result.json"""
     json: Path | None = None
     """where to write the pairs"""
+    figure: Path | None = None
+    """where to draw the accuracy after each task"""
 
 
 class Pair(NamedTuple):
@@ -139,6 +142,9 @@ def main(arguments: Arguments) -> list[Pair]:
             for pair in found
         ]
         write_json(arguments.json, {"pairs": finite})
+    if arguments.figure:
+        with writing(arguments.figure):
+            side_by_side(results).savefig(arguments.figure, dpi=120)
     return found
 
 

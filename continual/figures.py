@@ -1,10 +1,16 @@
 """What a run of continual learning shows: the accuracy matrix, and each task's accuracy as others follow."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from continual.options import ContinualOptions
 from plastic.experiment import Run
+
+LINES = {"linear": "--", "dhp": "-", "memory": ":"}  # of each read-out
 
 
 def draw_figures(run: Run, matrices: Tensor, config: ContinualOptions, dataset: str, at: int) -> None:
@@ -54,4 +60,29 @@ def curves(matrices: Tensor, title: str) -> Figure:
     axes.title.set_fontsize(9)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7, ncols=2)
+    return figure
+
+
+def side_by_side(results: Sequence[Mapping[str, Any]]) -> Figure:
+    """The accuracy over the tasks seen after each of them: a colour for each regularizer, a dash for each read-out.
+
+    ``results`` are what result.json holds; joint runs and fresh networks, which see no task after another, are left
+    out. Bands are ± one deviation over seeds.
+    """
+    shown = [r for r in results if not (r["config"]["joint"] or r["config"]["scratch"])]
+    kinds = list(dict.fromkeys(r["config"]["reg"] for r in shown))
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for result in shown:
+        config, R = result["config"], torch.tensor(result["accuracy_matrix"], dtype=torch.double)  # (seeds, T + 1, T)
+        seen = torch.stack([R[:, n, :n].mean(-1) for n in range(1, R.shape[1])], -1)  # (seeds, T)
+        mean, spread = seen.mean(0), seen.std(0) if len(seen) > 1 else seen.new_zeros(seen.shape[1])
+        at, colour = range(1, R.shape[1]), f"C{kinds.index(config['reg'])}"
+        label = f"{config['reg']}, {config['head']}: {100 * mean[-1]:.1f}"
+        axes.plot(at, mean.tolist(), marker=".", color=colour, linestyle=LINES[config["head"]], label=label)
+        axes.fill_between(at, (mean - spread).tolist(), (mean + spread).tolist(), color=colour, alpha=0.12, lw=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="tasks learned", ylabel="accuracy over the tasks seen")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, title="after the last, in per cent", title_fontsize=8)
     return figure

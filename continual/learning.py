@@ -15,11 +15,13 @@ from continual.networks import replicate
 from continual.options import ContinualOptions
 from continual.regularizers import Quadratic, make
 from continual.scenarios import Stream
-from plastic.experiment import Estimate, Outcome, Run, Stateful, Together, generator, train
+from plastic.experiment import Diverged, Estimate, Outcome, Run, Stateful, Together, generator, train
 from plastic.experiment.checkpoint import write_whole
 
 EXAMINED = 500  # images of a seed that are tested at once
 GLANCE = 2_000  # most training examples of a task whose accuracy is reported
+
+TRANSFERS = ("forgetting", "backward_transfer", "forward_transfer")
 
 Make = Callable[[Stream, int], nn.Module]  # a network for R replicas
 
@@ -231,8 +233,10 @@ def learn(config: ContinualOptions, run: Run, stream: Stream, make_network: Make
         learner.look()
         now = record.matrix[:, learner.learned]
         each = {f"eval/task_{j + 1}": value for j, value in enumerate(now.mean(0).tolist())}
-        seen = now[:, : learner.learned].mean().item()
-        return {"eval/accuracy_seen": seen, **each, **_state(learner)}
+        n = learner.learned
+        so_far = summary(record.matrix[:, : n + 1, :n], config)
+        seen = {"accuracy_seen": now[:, :n].mean(), **{k: so_far[k].mean() for k in TRANSFERS if k in so_far}}
+        return {**{f"eval/{name}": value.item() for name, value in seen.items()}, **each, **_state(learner)}
 
     parts: dict[str, Stateful | torch.Generator] = {
         "network": learner.network,
@@ -240,7 +244,10 @@ def learn(config: ContinualOptions, run: Run, stream: Stream, make_network: Make
         "regularizer": learner.regularizer,
         "record": record,
     }
-    progress = train(run, learner.step, evaluate, parts, learner.ends[-1], 1, set(learner.ends), facts)
+    try:
+        progress = train(run, learner.step, evaluate, parts, learner.ends[-1], 1, set(learner.ends), facts)
+    except Diverged as error:
+        raise Diverged(f"{error}; {_advice(learner)}") from error
     if torch.isnan(record.matrix[:, learner.learned]).any():  # resumed when all was done but for the last evaluation
         learner.look()
     learned = learner.learned
@@ -274,6 +281,17 @@ def summary(matrix: Tensor, config: ContinualOptions) -> dict[str, Tensor]:
         found["backward_transfer"] = metrics.backward_transfer(matrix)
         found["forward_transfer"] = metrics.forward_transfer(matrix)
     return found
+
+
+def _advice(learner: Learner) -> str:
+    """What to try when learning diverged."""
+    config, pace = learner.config, learner.config.lr * learner.regularizer.steepest()
+    if config.explicit and config.optimizer == "sgd" and pace > 2:
+        return (
+            f"explicit steps run away where --lr times the curvature of the penalty is above 2, here {pace:.3g}: "
+            "leave --explicit out, or lower --strength or --lr"
+        )
+    return "lower --lr" if config.reg == "none" else "lower --lr or --strength"
 
 
 def _state(learner: Learner) -> dict[str, float]:

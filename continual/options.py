@@ -24,7 +24,9 @@ class ContinualOptions(Options):
 
     SEEDS_TOGETHER: ClassVar[bool] = True
     STRENGTHS: ClassVar[Mapping[str, float]] = {}
-    """the strength of each regularizer where none is given"""
+    """the strength of each regularizer where none is given, from short searches on validation data"""
+    PUBLISHED: ClassVar[Mapping[str, float]] = {}
+    """the same in the published settings, the presets paper and si, where they differ"""
 
     seeds: int = 1
     """number of seeds, trained side by side in one folder"""
@@ -118,4 +120,5 @@ class ContinualOptions(Options):
     @property
     def settled_strength(self) -> float:
         """The strength that is meant."""
-        return self.STRENGTHS.get(self.reg, 0.0) if self.strength is None else self.strength
+        known = {**self.STRENGTHS, **(self.PUBLISHED if self.preset in ("paper", "si") else {})}
+        return known.get(self.reg, 0.0) if self.strength is None else self.strength

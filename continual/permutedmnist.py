@@ -9,12 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from torch import nn
-
-from continual.learning import learn
-from continual.networks import MLP
-from continual.options import ContinualOptions
-from continual.scenarios import Scenario, Stream, permuted
+from continual.mlp import MLPOptions, learn_by_mlp
+from continual.scenarios import Scenario, permuted
 from plastic.data import load_labelled
 from plastic.experiment import Presets, Run, Together, command, conduct_together, require
 
@@ -30,7 +26,7 @@ SI_PROGRAM: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ContinualOptions):
+class Config(MLPOptions):
     """Permuted MNIST with a plastic read-out, a regularizer, or both."""
 
     MODULE: ClassVar[str] = "continual.permutedmnist"
@@ -46,8 +42,6 @@ class Config(ContinualOptions):
 
     preset: Literal["quick", "default", "paper", "si"] = "default"
     """paper: batch 64, plain SGD 0.01, 10 epochs, 2 x 400; si: the SI paper's program (Adam, 2 x 2000)"""
-    dataset: Literal["auto", "mnist", "digits"] = "auto"
-    """auto: MNIST, and generated digits where it cannot be had"""
     scenario: Scenario = "domain"
     """domain: all tasks share ten units; task and class: ten units each, told the task or not"""
     imbalanced: bool = False
@@ -63,9 +57,6 @@ class Config(ContinualOptions):
 
     def validate(self) -> None:
         super().validate()
-        require(
-            len(self.hidden) > 0 and min(self.hidden) >= 1, f"--hidden: expected at least 1 unit, got {self.hidden}"
-        )
         masked = self.mask or self.scenario != "task"
         require(masked, "--no-mask: the units of permuted tasks all mean the same; leave it out")
 
@@ -84,13 +75,7 @@ def experiment(config: Config, run: Run) -> Together:
     stream = permuted(
         source, config.tasks, config.scenario, config.scale, validation, run.device, seeds, config.imbalanced
     )
-
-    def network(stream: Stream, replicas: int) -> nn.Module:
-        sizes = (stream.train.shape[1], *config.hidden)
-        everywhere = config.plastic == "all"
-        return MLP(sizes, stream.units, replicas, config.head, config.eta, config.alpha, config.zero_head, everywhere)
-
-    return learn(config, run, stream, network)
+    return learn_by_mlp(config, run, stream)
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -9,14 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from torch import nn
-
-from continual.learning import learn
-from continual.networks import MLP
-from continual.options import ContinualOptions
-from continual.scenarios import Scale, Stream, split
+from continual.mlp import MLPOptions, learn_by_mlp
+from continual.scenarios import Scale, split
 from plastic.data import load_labelled
-from plastic.experiment import Presets, Run, Together, command, conduct_together, require
+from plastic.experiment import Presets, Run, Together, command, conduct_together
 
 PAPER: dict[str, Any] = {"lr": 0.01, "explicit": True, "decay": False}
 SI_PROGRAM: dict[str, Any] = {
@@ -30,7 +26,7 @@ SI_PROGRAM: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(ContinualOptions):
+class Config(MLPOptions):
     """SplitMNIST with a plastic read-out, a regularizer, or both."""
 
     MODULE: ClassVar[str] = "continual.splitmnist"
@@ -47,10 +43,6 @@ class Config(ContinualOptions):
 
     preset: Literal["quick", "default", "paper", "si"] = "default"
     """paper: batch 64, plain SGD 0.01, 10 epochs, 2 x 256; si: the SI paper's program (Adam, zero read-out)"""
-    dataset: Literal["auto", "mnist", "digits"] = "auto"
-    """auto: MNIST, and generated digits where it cannot be had"""
-    hidden: tuple[int, ...] = (256, 256)
-    """units of the hidden layers"""
     lr: float = 0.05
     """learning rate (the paper: 0.01)"""
     decay: bool = True
@@ -59,31 +51,13 @@ class Config(ContinualOptions):
     scale: Scale = "standard"
     """inputs: unit, pixels from 0 to 1; standard, mean 0 and deviation 1, which forgets less; raw, 0 to 255"""
 
-    def validate(self) -> None:
-        super().validate()
-        require(
-            len(self.hidden) > 0 and min(self.hidden) >= 1, f"--hidden: expected at least 1 unit, got {self.hidden}"
-        )
-
-    @property
-    def settled_strength(self) -> float:
-        if self.strength is None and self.preset in ("paper", "si"):
-            return self.PUBLISHED.get(self.reg, 0.0)
-        return super().settled_strength
-
 
 def experiment(config: Config, run: Run) -> Together:
     """Learn the pairs of digits, all seeds side by side."""
     source = load_labelled(config.dataset, config.data_dir)
     validation = config.evaluate_on == "validation"
     stream = split(source, config.tasks, config.scenario, config.scale, validation, run.device, masked=config.mask)
-
-    def network(stream: Stream, replicas: int) -> nn.Module:
-        sizes = (stream.train.shape[1], *config.hidden)
-        everywhere = config.plastic == "all"
-        return MLP(sizes, stream.units, replicas, config.head, config.eta, config.alpha, config.zero_head, everywhere)
-
-    return learn(config, run, stream, network)
+    return learn_by_mlp(config, run, stream)
 
 
 def main(config: Config) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Which results RESULTS.md shows, and what it says of them; ``benchmarks.results`` reads the figures."""
 
-from benchmarks.tables import agents, omniglot, recall
+from benchmarks.tables import agents, continual, omniglot, recall
 from benchmarks.tables.claims import Claims
 from benchmarks.tables.kinds import Published, Table
 
@@ -17,7 +17,7 @@ why. Where a row is about the difference of two runs, the whole of its interval 
 seeds where these are the same."""
 
 CLAIMS = (recall.CLAIMS, omniglot.CLAIMS, agents.CLAIMS)
-PUBLISHED = omniglot.PUBLISHED
-TABLES = (*recall.TABLES, *agents.TABLES, *omniglot.TABLES)
+PUBLISHED = (*omniglot.PUBLISHED, *continual.PUBLISHED)
+TABLES = (*recall.TABLES, *agents.TABLES, *omniglot.TABLES, *continual.TABLES)
 
 __all__ = ["CLAIMS", "INTRODUCTION", "PUBLISHED", "TABLES", "Claims", "Published", "Table"]

@@ -38,6 +38,10 @@ class Regularizer:
         """What is added to the loss: ()."""
         return next(self.model.parameters()).new_zeros(())
 
+    def steepest(self) -> float:
+        """The largest second derivative k of the penalty: explicit descent at a rate e runs away where e k > 2."""
+        return 0.0
+
     def add_penalty_grad_(self) -> None:
         """Add the gradient of the penalty to ``.grad``, which holds the gradient of the task's loss."""
 
@@ -85,6 +89,10 @@ class Quadratic(Regularizer):
                 distance = p - self.tensors["anchor"][name]
                 total = total + (self.tensors["importance"][name] * distance.square()).sum()
         return self.FACTOR * self.strength * total
+
+    def steepest(self) -> float:
+        held = self.tensors.get("importance", {}).values()
+        return 2 * self.FACTOR * self.strength * max((value.max().item() for value in held), default=0.0)
 
     @torch.no_grad()
     def add_penalty_grad_(self) -> None:

@@ -31,6 +31,7 @@ def bias(walks: Sequence[Walk], inputs: Tensor, labels: Tensor, xi: float) -> St
         axes.plot(one.at, one.apart, color="tab:blue", linestyle="--", label="sum, an independent one")
         axes.set(title=one.name, xlabel="step", ylabel="drop of the loss")
         axes.grid(alpha=0.3)
+        axes.set_ylim(top=1.3 * float(max(one.drop.max(), one.shared.max())))
         axes.legend(fontsize=8, loc="upper left")
         found = list(_by_layer(one, inputs, labels, xi))
         rows += found
@@ -40,8 +41,10 @@ def bias(walks: Sequence[Walk], inputs: Tensor, labels: Tensor, xi: float) -> St
             bars.bar([i + shift for i in layers], heights, width=0.4, color=colour, label=f"{kind} minibatch")
         bars.axhline(0, color="grey", lw=0.8)
         bars.set_xticks(layers, [str(row["layer"]) for row in found])
-        bars.set(ylabel="correlation of importance\nwith the root of the Fisher", ylim=(min(0, bars.get_ylim()[0]), 1))
-        bars.legend(fontsize=8)
+        bars.set(
+            ylabel="correlation of importance\nwith the root of the Fisher", ylim=(min(0, bars.get_ylim()[0]), 1.15)
+        )
+        bars.legend(fontsize=8, loc="upper center", ncols=2)
     return Study({"bias": figure}, rows)
 
 

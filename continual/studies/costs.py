@@ -60,7 +60,7 @@ def costs(
         bars = axes.bar(
             [str(row["regularizer"]).replace("_", "\n") for row in rows], [float(row[column]) for row in rows]
         )
-        axes.bar_label(bars, fmt="%.3g", fontsize=8)
+        axes.bar_label(bars, fmt=lambda value: f"{round(value, 2):.3g}", fontsize=8)
         axes.set_title(column, fontsize=10)
         axes.tick_params(axis="x", labelsize=8)
         axes.margins(y=0.15)

@@ -125,6 +125,7 @@ def path_integral(walks: Sequence[Walk]) -> Study:
         axes.plot(one.at, one.shared, color="tab:red", linestyle="--", label="sum over the path")
         axes.set(title=f"{one.name}: {total / end:.2f} times the drop", xlabel="step", ylabel="drop of the loss")
         axes.grid(alpha=0.3)
+        axes.set_ylim(top=1.25 * max(end, total))
         axes.legend(fontsize=8, loc="upper left")
         rows.append({"optimizer": one.name, "true drop": end, "sum over the path": total, "ratio": total / end})
     return Study({"path_integral": figure}, rows)

@@ -129,7 +129,7 @@ def test_a_run_leaves_a_figure_and_a_table_for_each_claim(tmp_path):
     figures = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert figures == set(analysis.TITLES) - {"generalisation"}
     text = (tmp_path / "run" / "tables.md").read_text()
-    assert all(analysis.TITLES[name] in text for name in figures)
+    assert all(f"![{analysis.TITLES[name]}](figures/{name}.png)" in text for name in figures)
     assert "correction_SGD_factor" in result["metrics"]
     assert "costs_si_bytes_a_parameter" in result["metrics"]
     assert result["metrics"]["costs_si_bytes_a_parameter"]["mean"] == 16

@@ -6,7 +6,8 @@ import math
 import pytest
 from scipy.stats import ttest_rel
 
-from continual.compare import Arguments, main, paired
+from continual.compare import Arguments, main, paired, read
+from continual.figures import side_by_side
 from plastic.errors import UserError
 
 WITHOUT, WITH = [0.90, 0.92, 0.91, 0.93], [0.94, 0.95, 0.93, 0.96]
@@ -22,6 +23,7 @@ def _result(folder, values, **given):
         **{"task": "splitmnist", "dataset": "mnist", "seeds": list(range(len(values))), "config": config},
         **{"strength": 0.0, "seconds_per_seed": [1.0] * len(values)},
         "metrics": {"average_accuracy": {"per_seed": values, "mean": mean, "std": std}},
+        "accuracy_matrix": [[[0.5, 0.5], [1.0, 0.4], [2 * v - 0.9, 0.9]] for v in values],
     }
     folder.mkdir()
     (folder / "result.json").write_text(json.dumps(content))
@@ -68,6 +70,20 @@ def test_a_pair_differs_in_its_head_alone(tmp_path, capsys):
     assert "| task | none | linear | sgd | 0.01 | unit | 10 | 0 | 4 | 91.50 ± 1.00 | 1.0 |" in out
     assert "| splitmnist, task: none | 91.50 | 94.50 | +3.00 ± " in out
     assert not math.isnan(found[0].p)
+
+
+def test_the_figure_shows_every_task_seen(tmp_path):
+    """Red if a row counts tasks that are not learned yet, a read-out looks like another, or joint runs are drawn."""
+    names = {"a": {}, "b": {"head": "dhp"}, "c": {"reg": "si"}, "d": {"joint": True}}
+    runs = tuple(_result(tmp_path / name, WITH, **given) for name, given in names.items())
+    results = [read(run) for run in runs]
+    (axes,) = side_by_side(results).axes
+    assert [line.get_label() for line in axes.lines] == ["none, linear: 94.5", "none, dhp: 94.5", "si, linear: 94.5"]
+    assert all(line.get_ydata() == pytest.approx([1.0, 0.945]) for line in axes.lines)
+    assert [line.get_linestyle() for line in axes.lines] == ["--", "-", "--"]
+    assert [line.get_color() for line in axes.lines] == ["C0", "C0", "C1"]
+    main(Arguments(runs, figure=tmp_path / "all.png"))
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_foreign_result_is_one_sentence(tmp_path):

@@ -17,6 +17,7 @@ import continual.splitcifar as splitcifar
 import continual.splitmnist as splitmnist
 from continual.options import CannotWorkWarning
 from plastic.errors import UserError
+from plastic.experiment import Diverged
 from plastic.experiment.options import parse
 
 ONE = {**TINY, "epochs": 1, "batch": 20}
@@ -49,7 +50,11 @@ def test_a_run_leaves_everything_that_the_design_lists(folder, run, tasks):
     tags = EventAccumulator(str(folder)).Reload().Tags()
     assert set(tags["images"]) == {name.removesuffix(".png") for name in FIGURES}
     assert {tag.split("/")[0] for tag in tags["scalars"]} == {"train", "eval", "plasticity", "time", "result"}
-    assert len((folder / "metrics.jsonl").read_text().splitlines()) == tasks
+    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert len(logged) == tasks
+    assert ["eval/forgetting" in row for row in logged] == [False] + [True] * (tasks - 1)
+    for name in ("forgetting", "backward_transfer", "forward_transfer"):
+        assert logged[-1][f"eval/{name}"] == pytest.approx(result["metrics"][name]["mean"])
     assert len((folder / "accuracy_matrix.csv").read_text().splitlines()) == 1 + 2 * (tasks + 1) * tasks
     assert set(result["metrics"]) == METRICS
     assert all(len(metric["per_seed"]) == 2 for metric in result["metrics"].values())
@@ -83,6 +88,17 @@ def test_every_variant_of_splitmnist_runs(folder, given):
     alone = given.get("joint") or given.get("scratch")
     assert set(result["metrics"]) == ({"average_accuracy", "train_accuracy"} if alone else METRICS)
     assert all(0 <= result["metrics"][name]["mean"] <= 1 for name in ("average_accuracy", "train_accuracy"))
+
+
+@pytest.mark.usefixtures("blobs", "no_figures")
+@pytest.mark.parametrize(("plastic", "traces"), [("readout", {"head"}), ("all", {"head", "hidden.0"})])
+def test_plasticity_is_where_it_is_asked_for(folder, plastic, traces):
+    """Red if the hidden layers have no trace, or one that is never written."""
+    _split(folder, head="dhp", plastic=plastic)
+    weights = torch.load(folder / "checkpoint.pt", weights_only=True)["parts"]["network"]
+    assert {
+        name.removesuffix(".trace") for name, value in weights.items() if name.endswith("trace") and value.any()
+    } == (traces)
 
 
 @pytest.mark.usefixtures("blobs", "no_figures")
@@ -147,16 +163,17 @@ def test_every_preset_is_a_configuration(module):
 
 
 def test_strengths_are_those_of_the_paper():
-    """Red if the imbalanced benchmark takes the strengths of the balanced one, a given one is ignored, or the preset
-    paper takes what was chosen for the default."""
+    """Red if the imbalanced benchmark takes the strengths of the balanced one, a given one is ignored, or the published
+    settings take the strengths of others."""
     config = permutedmnist.Config
     assert config(reg="online_ewc").settled_strength == 100
     assert config(reg="online_ewc", imbalanced=True).settled_strength == 400
     assert config(reg="online_ewc", imbalanced=True, strength=3.0).settled_strength == 3
-    assert splitmnist.Config(reg="mas").settled_strength == 0.3
+    assert config.from_preset("paper", reg="mas").settled_strength == 0.1
     paper = splitmnist.Config.from_preset("paper", reg="mas")
-    assert (paper.settled_strength, paper.lr, paper.explicit) == (1.5, 0.01, True)
+    assert (paper.settled_strength, paper.lr, paper.explicit, paper.decay) == (1.5, 0.01, True, False)
     assert splitmnist.Config.from_preset("paper", reg="mas", strength=3.0).settled_strength == 3
+    assert splitmnist.Config(reg="mas").settled_strength == splitmnist.Config.STRENGTHS["mas"]
     assert splitmnist.Config().settled_strength == 0
 
 
@@ -194,6 +211,21 @@ def test_options_of_the_other_commands_are_named(folder):
         _cifar(folder, head="dhp", plastic="all")
     with pytest.raises(UserError, match="2 to 11"):
         _cifar(folder, benchmark="cifar100", tasks=12)
+
+
+DIVERGING = {
+    r"above 2, here 2e\+03: leave --explicit out": {"reg": "l2", "strength": 1e4, "explicit": True},
+    "kept; lower --lr or --strength$": {"reg": "l2", "strength": 1e4, "lr": 1e30},
+    "kept; lower --lr$": {"lr": 1e30},
+}
+
+
+@pytest.mark.usefixtures("blobs", "no_figures")
+@pytest.mark.parametrize(("message", "given"), DIVERGING.items(), ids=["explicit", "penalty", "plain"])
+def test_divergence_says_what_to_try(folder, message, given):
+    """Red if a steep penalty is not told from a rate that is too large."""
+    with pytest.raises(Diverged, match=message):
+        _split(folder, **{"batch": 4, "epochs": 2, **given})
 
 
 @pytest.mark.usefixtures("blobs", "no_figures")

@@ -298,7 +298,7 @@ def test_an_implicit_step_follows_the_penalty_where_it_ends(name):
     regularizer.add_penalty_grad_()
     descent.step()
     held = 0
-    for key, p in regularizer.parameters.items():
+    for p in regularizer.parameters.values():
         p.grad = torch.zeros_like(p)
     regularizer.implicit = 0
     regularizer.add_penalty_grad_()  # the gradient of the penalty alone, where the step ended
