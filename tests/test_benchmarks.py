@@ -17,8 +17,8 @@ from tasks.omniglot import Config
 
 
 def test_plain_loop_and_batch_have_the_same_gradients() -> None:
-    """Red when the plain loop writes with eta squared, when its loss is a sum where ours is a mean, or when what is told
-    of bfloat16 is of float32."""
+    """Red when the plain loop writes with eta squared, when its loss is a sum where ours is a mean, or when what is
+    told of bfloat16 is of float32."""
     bench = Bench(Config.from_preset("paper", batch=4, widths=(8, 8, 8, 8)), torch.device("cpu"))
     episodes = bench.episodes(4)
     expected, found = bench.gradients("plain", episodes), bench.gradients("ours", episodes)
