@@ -87,6 +87,9 @@ def test_work_apart_is_in_another_process() -> None:
     assert apart(os.getppid) == os.getpid()
 
 
+BESIDE = {"omniglot": ["convolutions alone"], "maze": ["world alone"], "splitmnist": ["finetune", "dhp_si"]}
+
+
 @pytest.mark.parametrize("name", [*rows.ROWS])
 def test_a_row_says_everything(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Red when a row's times, floor, memory or what is asked of it goes missing, or is that of another way."""
@@ -99,10 +102,7 @@ def test_a_row_says_everything(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     result = json.loads(json.dumps(rows.measure(name, CPU, 1)))
     ways, compared = {*result["ms_per_episode"]}, {*result["times_as_fast"]}
     assert compared == {*result["relative_errors"]} == {*result["times_the_floor"]} < ways
-    assert ways - compared == {
-        "plain",
-        *{"omniglot": ["convolutions alone"], "splitmnist": ["finetune", "dhp_si"]}.get(name, []),
-    }
+    assert ways - compared == {"plain", *BESIDE.get(name, [])}
     assert {*result["asked"]} <= compared | {"compiled"}
     for key in ("gflop", "gb", "ms_per_episode"):
         assert result["floor"][key] > 0
@@ -154,7 +154,7 @@ def test_memory_grows_by_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Red when a step keeps a trace, or when one way is measured for another."""
     monkeypatch.setattr(lengths, "apart", lambda function, *arguments: function(*arguments))
     sizes = lengths.Lengths(steps=(20, 300, 600), plainly=300, units=64, batch=4)
-    result = lengths.measure(CPU, sizes=sizes)
+    result = lengths.measure(CPU, sizes)
     if None in result["peak_mb"]["plain, hebb"]:
         pytest.skip("this system does not tell the peak")
     assert result["trace_mb"] == 64 * result["vector_mb"] == 4 * 64**2 * 4 / 1e6
