@@ -26,6 +26,7 @@ class Way(NamedTuple):
 
     run: Callable[[], object]
     episodes: int  # in one call
+    tolerance: float = TOLERANCE  # what its numbers may be off
 
 
 class Bench(Protocol):
@@ -60,10 +61,10 @@ def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
 
 
 def check(bench: Bench) -> Errors:
-    """The errors of a bench; UserError if any of them is not below the tolerance."""
-    errors = bench.errors()
+    """The errors of a bench; UserError if any of them is not below the tolerance of its way."""
+    errors, ways = bench.errors(), bench.ways()
     for way, by_name in errors.items():
-        wrong = {name: error for name, error in by_name.items() if not error < TOLERANCE}
+        wrong = {name: error for name, error in by_name.items() if not error < ways[way].tolerance}
         if wrong or not by_name:
             raise UserError(f"{bench.title}: {way} and {PLAIN} disagree, so no speed is reported: {wrong}")
     return errors

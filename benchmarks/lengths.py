@@ -25,7 +25,7 @@ class Lengths(NamedTuple):
 LENGTHS = Lengths()
 
 
-def measure(device: torch.device, rounds: int | None = None, sizes: Lengths = LENGTHS) -> dict[str, Any]:
+def measure(device: torch.device, sizes: Lengths = LENGTHS) -> dict[str, Any]:
     """MB at the peak of forward and backward for each way and number of steps, and what a step adds in the end."""
     peaks: dict[str, list[float | None]] = {}
     for rule in RULES:

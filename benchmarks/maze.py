@@ -7,7 +7,8 @@ torch operations and with the compiled step. All must live the same lives. The p
 for all, is not reproduced: each life has its own.
 
 The floor is that of the compiled step: every connection visited once by each step of acting, of going through the known
-life, and of the way back, at the rate of a product; the traces stay in the cache and cost no traffic.
+life, and of the way back, at the rate of a product; the traces stay in the cache and cost no traffic. The environments
+alone, under actions at random, are timed beside.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.acting import act, gumbel
+from agents.acting import act, acted_at_random, gumbel
 from agents.envs.batched_maze import BatchedMaze
 from agents.envs.grid_maze import GridMazeEnv
 from agents.learning import look_back
@@ -149,7 +150,8 @@ class Bench:
     def ways(self) -> dict[str, Way]:
         lives = self.update.lives
         ours: dict[str, Way] = {backend: Way(partial(self.ours, backend), lives) for backend in self.backends}
-        return {PLAIN: Way(self.plain, lives)} | ours
+        world = Way(lambda: acted_at_random(self.world, lives, *self.chance()), lives)
+        return {PLAIN: Way(self.plain, lives), **ours, "world alone": world}
 
     def peaks(self) -> Peaks:
         """One update, beyond the parameters: their gradients are counted."""

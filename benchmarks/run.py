@@ -27,7 +27,7 @@ Name = Literal["patterns", "images", "omniglot", "maze", "splitmnist", "growth",
 PARTS: dict[str, Callable[[torch.device, int | None], dict[str, Any]]] = {
     **{name: partial(rows.measure, name) for name in rows.ROWS},
     "growth": growth.measure,
-    "memory": lengths.measure,
+    "memory": lambda device, rounds: lengths.measure(device),
 }
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-COLUMNS = "{:<22}{:>26}{:>24}{:>10}{:>7}{:>11}"
-HEAD = ("", "ms an episode", "times as fast", "required", "goal", "x floor")
+COLUMNS = "{:<20}{:>26}{:>24}{:>10}{:>6}{:>9}{:>10}"
+HEAD = ("", "ms an episode", "times as fast", "required", "goal", "x floor", "error")
 
 
 def told(name: str, result: Mapping[str, Any]) -> Iterator[str]:
@@ -25,15 +25,16 @@ def _row(result: Mapping[str, Any]) -> Iterator[str]:
         fast, floor = result["times_as_fast"].get(way), result["times_the_floor"].get(way)
         asked = result["asked"].get(way, {})
         wishes = [_blank(asked.get(wish)) for wish in ("required", "goal")]
-        cells = (way, _spread(times), _spread(fast), *wishes, f"{floor['median']:.3g}" if floor else "")
+        error = max(result["relative_errors"].get(way, {"": 0.0}).values())
+        told = (f"{floor['median']:.3g}" if floor else "", f"{error:.1e}" if error else "")
+        cells = (way, _spread(times), _spread(fast), *wishes, *told)
         yield COLUMNS.format(*cells).rstrip()
     floor = result["floor"]
     yield (
         f"floor {floor['ms_per_episode']:.3g} ms: {floor['gflop']:.3g} GFLOP at {floor['product_gflop_per_s']:.0f} "
         f"GFLOP/s, {floor['gb']:.3g} GB at {floor['copy_gb_per_s']:.3g} GB/s"
     )
-    errors = [error for by_name in result["relative_errors"].values() for error in by_name.values()]
-    yield f"{result['rounds']} rounds, median (range); largest relative error {max(errors):.1e}"
+    yield f"median (range) of {result['rounds']} rounds; error: the largest, relative, of the loss and the gradients"
     for what, peak in result["peak_mb"].items():
         yield f"{what}: {'unknown' if peak is None else f'{peak:,.0f}'} MB at the peak"
 

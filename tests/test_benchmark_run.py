@@ -21,8 +21,9 @@ FACTS = {"machine": "1 core", "device": "cpu", "torch": "2"}
 
 
 def fake(**errors: dict[str, float]) -> SimpleNamespace:
-    """A bench of which one episode needs 2 GFLOP and 1 GB; whose ways must not run here."""
+    """A bench of which one episode needs 2 GFLOP and 1 GB; whose ways must not run here. Theirs may be 1% off."""
     ways = {"plain": Way(pytest.fail, 1), "ours": Way(pytest.fail, 4), "beside": Way(pytest.fail, 2)}
+    ways["theirs"] = Way(pytest.fail, 1, 0.01)
     return SimpleNamespace(
         title="a task", errors=lambda: errors, ways=lambda: ways, floor=lambda: Work(2e9, 1e9), peaks=dict
     )
@@ -30,7 +31,7 @@ def fake(**errors: dict[str, float]) -> SimpleNamespace:
 
 @pytest.mark.parametrize(
     "errors",
-    [{"loss": 0.0, "eta": 2e-4}, {"eta": math.nan}, {"eta": math.inf}, {}],
+    [{"loss": 0.0, "eta": 0.02}, {"eta": math.nan}, {"eta": math.inf}, {}],
     ids=["large", "nan", "inf", "none"],
 )
 def test_no_speed_is_told_of_a_wrong_result(errors: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +39,13 @@ def test_no_speed_is_told_of_a_wrong_result(errors: dict[str, float], monkeypatc
     monkeypatch.setattr(comparison, "rates", pytest.fail)
     with pytest.raises(UserError, match="a task: theirs and plain disagree, so no speed is reported"):
         compare(fake(ours={"loss": 0.0}, theirs=errors), 3, CPU)
+
+
+def test_a_way_is_held_to_its_own_tolerance() -> None:
+    """Red when one tolerance is for all."""
+    assert comparison.check(fake(theirs={"eta": 0.005})) == {"theirs": {"eta": 0.005}}
+    with pytest.raises(UserError, match="ours and plain disagree"):
+        comparison.check(fake(ours={"eta": 0.005}))
 
 
 def test_what_one_side_lacks_is_a_difference() -> None:
@@ -50,7 +58,7 @@ def test_what_one_side_lacks_is_a_difference() -> None:
 def test_ratios_are_of_the_same_round_and_of_one_episode(monkeypatch: pytest.MonkeyPatch) -> None:
     """Red when a batch's time is told as an episode's, a ratio is of medians, the floor is the faster of its two parts,
     or what was not compared gets a ratio."""
-    seconds = {"plain": [8.0, 6.0, 1.0], "ours": [4.0, 8.0, 1.0], "beside": [1.0, 1.0, 1.0]}
+    seconds = {"plain": [8.0, 6.0, 1.0], "ours": [4.0, 8.0, 1.0], "beside": [1.0] * 3, "theirs": [1.0] * 3}
     monkeypatch.setattr(comparison, "alternate", lambda works, rounds: {name: seconds[name][:rounds] for name in works})
     monkeypatch.setattr(comparison, "rates", lambda device: Rates(product=20e9, copy=10e9))
     result = compare(fake(ours={"loss": 0.0}), 3, CPU)
@@ -79,6 +87,9 @@ def test_work_apart_is_in_another_process() -> None:
     assert apart(os.getppid) == os.getpid()
 
 
+BESIDE = {"omniglot": ["convolutions alone"], "maze": ["world alone"], "splitmnist": ["finetune", "dhp_si"]}
+
+
 @pytest.mark.parametrize("name", [*rows.ROWS])
 def test_a_row_says_everything(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Red when a row's times, floor, memory or what is asked of it goes missing, or is that of another way."""
@@ -91,10 +102,7 @@ def test_a_row_says_everything(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     result = json.loads(json.dumps(rows.measure(name, CPU, 1)))
     ways, compared = {*result["ms_per_episode"]}, {*result["times_as_fast"]}
     assert compared == {*result["relative_errors"]} == {*result["times_the_floor"]} < ways
-    assert ways - compared == {
-        "plain",
-        *{"omniglot": ["convolutions alone"], "splitmnist": ["finetune", "dhp_si"]}.get(name, []),
-    }
+    assert ways - compared == {"plain", *BESIDE.get(name, [])}
     assert {*result["asked"]} <= compared | {"compiled"}
     for key in ("gflop", "gb", "ms_per_episode"):
         assert result["floor"][key] > 0
@@ -146,7 +154,7 @@ def test_memory_grows_by_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Red when a step keeps a trace, or when one way is measured for another."""
     monkeypatch.setattr(lengths, "apart", lambda function, *arguments: function(*arguments))
     sizes = lengths.Lengths(steps=(20, 300, 600), plainly=300, units=64, batch=4)
-    result = lengths.measure(CPU, sizes=sizes)
+    result = lengths.measure(CPU, sizes)
     if None in result["peak_mb"]["plain, hebb"]:
         pytest.skip("this system does not tell the peak")
     assert result["trace_mb"] == 64 * result["vector_mb"] == 4 * 64**2 * 4 / 1e6

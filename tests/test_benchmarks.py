@@ -9,7 +9,7 @@ from benchmarks import maze, recall, splitmnist
 from benchmarks.comparison import Row, check
 from benchmarks.floor import flop_of
 from benchmarks.memory import peak
-from benchmarks.omniglot import Bench
+from benchmarks.omniglot import ROUNDED, Bench
 from benchmarks.plainly import Free
 from benchmarks.timing import alternate, relative_error
 from plastic.kernels import build, sequence
@@ -17,7 +17,8 @@ from tasks.omniglot import Config
 
 
 def test_plain_loop_and_batch_have_the_same_gradients() -> None:
-    """Red when the plain loop writes with eta squared, or when its loss is a sum where ours is a mean."""
+    """Red when the plain loop writes with eta squared, when its loss is a sum where ours is a mean, or when what is
+    told of bfloat16 is of float32."""
     bench = Bench(Config.from_preset("paper", batch=4, widths=(8, 8, 8, 8)), torch.device("cpu"))
     episodes = bench.episodes(4)
     expected, found = bench.gradients("plain", episodes), bench.gradients("ours", episodes)
@@ -25,6 +26,7 @@ def test_plain_loop_and_batch_have_the_same_gradients() -> None:
     for name, value in expected.items():
         assert value.abs().max() > 0, name
         assert relative_error(found[name], value) < 1e-4, name
+    assert max(bench.errors()[ROUNDED].values()) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["patterns", "images"])

@@ -107,10 +107,8 @@ class Run:
         except OSError:
             if kind is None:  # do not hide why the block failed
                 raise UserError(f"could not write the TensorBoard events in {self.folder}: the disk refuses") from None
-        backend = describe_backend(self.device)
-        if (
-            kind is None and backend != self._environment["backend"]
-        ):  # since the run began, it was built or could not be
+        backend = describe_backend(self.device)  # since the run began, it was built or could not be
+        if kind is None and backend != self._environment["backend"]:
             write_json(self.folder / "env.json", {**self._environment, "backend": backend})
 
     def log(self, episodes: int, scalars: Mapping[str, float]) -> None:

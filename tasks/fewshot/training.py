@@ -31,7 +31,10 @@ def loss_of(
     ``images`` are all drawings in all rotations, uint8 (4 * C * D, S, S).
     """
     numbers = torch.cat([episodes.support, episodes.queries], 1)  # (B, N * K + Q)
-    drawings = learner.embed(inputs_of(config, images, numbers, chance)).unflatten(0, numbers.shape)
+    inputs = inputs_of(config, images, numbers, chance)
+    with torch.autocast(inputs.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        features = learner.embed(inputs)
+    drawings = features.to(inputs.dtype).unflatten(0, numbers.shape)
     logits, wanted = learner.lesson(drawings, episodes, config, chance)
     if config.loss == "binary":
         loss = F.binary_cross_entropy(logits.softmax(-1), F.one_hot(wanted, logits.shape[-1]).to(logits.dtype))

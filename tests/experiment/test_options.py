@@ -140,6 +140,7 @@ def test_an_option_that_makes_no_sense(given, message):
 
 OMNIGLOT = {
     "one way": ({"ways": 1}, "--ways: expected at least 2 classes"),
+    "rounded episodes": ({"precision": "bfloat16", "model": "maml"}, "--precision bfloat16: only where drawings are"),
     "one training way": ({"train_ways": 1}, "--train-ways: expected at least 2 classes"),
     "no shots": ({"shots": 0}, "--shots: expected at least 1, got 0"),
     "no queries": ({"queries": 0}, "--queries: expected at least 1, got 0"),

@@ -1,6 +1,7 @@
 """What the read-out is shown, what it remembers and what it answers."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -207,6 +208,37 @@ def test_calibration_takes_the_mean_over_its_inputs_and_nothing_else():
     assert_close(network.convolutions[1].running_mean, torch.stack([f.mean((0, 2, 3)) for f in first]).mean(0))
     assert_close(network.convolutions[1].running_var, torch.stack([f.var((0, 2, 3)) for f in first]).mean(0))
     assert_close(dict(network.named_parameters()), weights, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "most"),
+    [({"norm": "none", "activation": "tanh", "widths": (64,) * 4}, 0.09), ({"widths": (32, 64, 128, 256)}, 0.22)],
+    ids=["paper", "default"],
+)
+def test_in_bfloat16_gradients_are_off_by_what_the_help_says(given, most):
+    """Red if the products stay in float32, if what comes after them does not, or beyond twice the error of the help."""
+    torch.manual_seed(0)
+    config = _config(**given)
+    network = PlasticReadout(config)
+    with torch.no_grad():
+        network.readout.eta.fill_(0.3)
+        network.readout.alpha.uniform_(-2, 2)
+    images, episodes = rotated(blots()[:20]), _episodes(config, batch=8)
+    remembered = []
+    network.readout.register_forward_hook(lambda layer, given, output: remembered.append(output[1]))
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    exact, rounded = (
+        torch.autograd.grad(
+            loss_of(network, replace(config, precision=precision), images, episodes, generator(0, "order"))["loss"],
+            parameters,
+        )
+        for precision in ("float32", "bfloat16")
+    )
+    assert {trace.dtype for trace in remembered} == {torch.float32}
+    for name, a, b in zip(names, exact, rounded, strict=True):
+        assert a.dtype == b.dtype == torch.float32
+        error = ((a - b).norm() / a.norm()).item()
+        assert 1e-4 < error < most, name
 
 
 def test_training_shows_the_drawings_of_the_episode():
