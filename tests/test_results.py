@@ -123,12 +123,12 @@ def test_a_difference_is_paired_over_equal_seeds():
 
 def test_a_claim_stands_beside_what_its_run_measured(tmp_path):
     """Red if a figure, a bound, a command or the verdict goes missing, or is of another run."""
-    seeds = {"metrics": {"sse": _metric(1.5, 2.5, 2.75, ci95=0.5)}}
+    seeds = {"metrics": {"loss": _metric(9.0, 9.0), "sse": _metric(1.5, 2.5, 2.75, ci95=0.5)}}
     _write(tmp_path, a=seeds, b={**seeds, "command": "python -m tasks.images", "machine": "2 cores"})
     rows = (
-        _claim(bounds=(2, 3), note="{episodes:,} episodes"),
-        _claim(bounds=(-math.inf, 1), minus="b:sse"),
-        _claim(bounds=(0, 2.5), good="low", median=True, result="b"),
+        _claim(bounds=(2, 3), result="a:sse", note="{episodes:,} episodes"),
+        _claim(bounds=(-math.inf, 1), result="a:sse", minus="b:sse"),
+        _claim(bounds=(0, 2.5), good="low", median=True, result="b:sse"),
         _claim(result=None, note="too long"),
     )
     lines = render_claims(Claims("Title", "Text.", rows), tmp_path)
