@@ -18,7 +18,19 @@ from plastic.experiment import program
 from plastic.experiment.run import writing
 
 ROOT = Path(__file__).parents[1]
-CLAIMED = ("", "published", "agrees", "ours", "median", "std", "seeds", "seconds a seed", "machine", "reproduced", "")
+CLAIMED = (
+    "",
+    "published",
+    "agrees",
+    "ours",
+    "median",
+    "std",
+    "seeds",
+    "seconds a seed",
+    "machine",
+    "reproduced",
+    "note",
+)
 Result = Mapping[str, Any]
 
 
@@ -107,8 +119,9 @@ def render_claims(claims: Claims, folder: Path) -> list[str]:
         rows.append(line([which, published, agreeing(claim), *ours, seeds, *map("; ".join, costs), verdicts[-1], note]))
     tally = ", ".join(f"{name} {verdicts.count(name)}" for name in ("yes", "better", "no"))
     lines = [f"## {claims.title}", "", f"{claims.text} Reproduced: {tally}.", "", line(CLAIMED)]
-    lines += [line(["---"] * len(CLAIMED)), *rows, "", "```"]
-    return [*lines, *(f"{command}  # {', '.join(numbers)}" for command, numbers in commands.items()), "```", ""]
+    lines += [line(["---"] * len(CLAIMED)), *rows, ""]
+    made = [f"{command}  # {', '.join(numbers)}" for command, numbers in commands.items()]
+    return [*lines, "```", *made, "```", ""] if made else lines
 
 
 def find(claim: Claim, runs: Sequence[Result]) -> Measured | None:
@@ -133,7 +146,8 @@ def agreeing(claim: Claim) -> str:
     if claim.bounds[1] == math.inf:
         return f"above {low}"
     beyond = {"high": ", or more", "low": ", or less", "neither": ""}[claim.good]
-    return f"up to {high}" if claim.bounds[0] == 0 else f"{low} to {high}{beyond}"
+    below = claim.bounds[0] == -math.inf or (claim.bounds[0] == 0 and claim.good == "low")
+    return f"up to {high}" if below else f"{low} to {high}{beyond}"
 
 
 def machine(result: Result) -> str:

@@ -42,7 +42,7 @@ class Record:
         self.updates = 0
         self.matrix = torch.full((seeds, tasks + 1, tasks), float("nan"), dtype=torch.double)
         """accuracy after learning i tasks, on task j: (R, T + 1, T)"""
-        self.trained = torch.full((seeds, tasks), float("nan"), dtype=torch.double)
+        self.trained = torch.zeros(seeds, tasks, dtype=torch.double)
         """accuracy on the training examples of task j by the network of its own, where each has one: (R, T)"""
 
     def state_dict(self) -> dict[str, Any]:

@@ -76,8 +76,6 @@ def test_python_blocks_run_in_order(page):
     if page.stem == "tutorial":  # red when the model cannot learn (lr=0), or the plain one can (alpha="neuron")
         assert names["learned"] > 0.9
         assert max(names["before"], names["plain"]) < 0.35
-        right, wiped = ((names[said] == names["answers"]).sum() for said in ("with_trace", "wiped"))
-        assert right >= 8 > wiped
         assert names["state"].trace.shape == (4, 20, 20)
 
 

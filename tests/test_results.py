@@ -123,12 +123,12 @@ def test_a_difference_is_paired_over_equal_seeds():
 
 def test_a_claim_stands_beside_what_its_run_measured(tmp_path):
     """Red if a figure, a bound, a command or the verdict goes missing, or is of another run."""
-    seeds = {"metrics": {"sse": _metric(1.5, 2.5, 2.75, ci95=0.5)}}
+    seeds = {"metrics": {"loss": _metric(9.0, 9.0), "sse": _metric(1.5, 2.5, 2.75, ci95=0.5)}}
     _write(tmp_path, a=seeds, b={**seeds, "command": "python -m tasks.images", "machine": "2 cores"})
     rows = (
-        _claim(bounds=(2, 3), note="{episodes:,} episodes"),
-        _claim(bounds=(-math.inf, 1), minus="b:sse"),
-        _claim(bounds=(0, 2.5), good="low", median=True, result="b"),
+        _claim(bounds=(2, 3), result="a:sse", note="{episodes:,} episodes"),
+        _claim(bounds=(-math.inf, 1), result="a:sse", minus="b:sse"),
+        _claim(bounds=(0, 2.5), good="low", median=True, result="b:sse"),
         _claim(result=None, note="too long"),
     )
     lines = render_claims(Claims("Title", "Text.", rows), tmp_path)
@@ -139,12 +139,13 @@ def test_a_claim_stands_beside_what_its_run_measured(tmp_path):
         in lines
     )
     assert any(
-        "| 0.0000 ± 0.0000 | 0.0000 | 0.0000 | 2 | 300 to 311 | 1 core AMD EPYC; 2 cores | yes |" in row
+        "| up to 1 | 0.0000 ± 0.0000 | 0.0000 | 0.0000 | 2 | 300 to 311 | 1 core AMD EPYC; 2 cores | yes |" in row
         for row in lines
     )
     assert f"| 3. it | 0.9 (them) | up to 2.5 | {figures} | 2 | 300 to 311 | 2 cores | yes |  |" in lines
     assert "| 4. it | 0.9 (them) | 0.9 to 0.92 | not run |  |  |  |  |  | no | too long |" in lines
-    assert lines[-4:-1] == [f"{RESULT['command']}  # 1, 2", "python -m tasks.images  # 2, 3", "```"]
+    assert lines[-5:-1] == ["```", f"{RESULT['command']}  # 1, 2", "python -m tasks.images  # 2, 3", "```"]
+    assert "```" not in render_claims(Claims("", "", rows[3:]), tmp_path)
 
 
 def test_what_is_not_reproduced_says_why(tmp_path):

@@ -41,7 +41,7 @@ def draw_figures(
     run.figure("alpha", matrices(learned, "class unit (post)", "feature (pre)"), at)
     if trace is not None:
         run.figure("trace", matrices(written, "class unit (post)", "feature (pre)", one_scale=True), at)
-        count = min(config.ways, CLASSES)
+        count = min(config.ways, CLASSES)  # the first classes, which compete with each other alone
         said = {
             "with the trace": learner.readout.read(queries, trace),
             "trace wiped": learner.readout.read(queries),
