@@ -10,7 +10,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks.tables import INTRODUCTION, PUBLISHED, TABLES, Table
+from benchmarks.tables import INTRODUCTION, PUBLISHED, TABLES, Published, Table, faults
 from plastic.errors import UserError
 from plastic.experiment import program
 from plastic.experiment.run import writing
@@ -72,6 +72,12 @@ def render(table: Table, folder: Path) -> list[str]:
     return [*lines, "", "```", *commands, "```", ""]
 
 
+def given(published: Published) -> list[str]:
+    """The lines of a table whose figures are what they are."""
+    lines = [f"## {published.title}", "", published.text, "", line(published.columns)]
+    return [*lines, line(["---"] * len(published.columns)), *map(line, published.rows), ""]
+
+
 def machine(result: Result) -> str:
     return str(result["machine"] if result["device"] == "cpu" else result["device"])
 
@@ -84,10 +90,10 @@ def page(folder: Path) -> str:
     """RESULTS.md as a whole."""
     lines = ["# Results", "", INTRODUCTION, ""]
     for published in PUBLISHED:
-        lines += [f"## {published.title}", "", published.text, "", line(published.columns)]
-        lines += [line(["---"] * len(published.columns)), *map(line, published.rows), ""]
+        lines += given(published)
     for table in TABLES:
         lines += render(table, folder)
+    lines += given(faults.table(read(folder, "faults")))
     return "\n".join(lines).rstrip() + "\n"
 
 

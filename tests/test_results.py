@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results import main, render, span
-from benchmarks.tables import Table
+from benchmarks.tables import Table, faults
 from plastic.errors import UserError
 
 RESULT = {
@@ -69,3 +69,18 @@ def test_a_missing_result_is_one_sentence(tmp_path):
 def test_a_span_is_one_number_or_two(values, shown):
     """Red if the larger comes first, or a range is shown where there is none."""
     assert span(values) == shown
+
+
+def test_the_faults_are_counted_by_command_and_in_all():
+    """Red if a fault that was not survived is not seen, or a kind is summed with another."""
+    commands = {
+        "tasks.a": {"faults": {"kill -9": {"tried": 3, "survived": 2}, "damaged data": {"tried": 5, "survived": 5}}},
+        "tasks.b": {"faults": {"kill -9": {"tried": 4, "survived": 4}}},
+    }
+    result = {"command": "python -m benchmarks.faults", "seconds": 61, "machine": "1 core", "commands": commands}
+    made = faults.table(result)
+    rows = [dict(zip(made.columns, row, strict=True)) for row in made.rows]
+    assert [row["kill -9"] for row in rows] == ["2 of 3", "4 of 4", "6 of 7"]
+    assert [row["damaged data"] for row in rows] == ["5 of 5", "none", "5 of 5"]
+    assert rows[-1]["SIGTERM"] == "none"
+    assert "1 minutes on 1 core" in made.text
