@@ -17,7 +17,6 @@ import types
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, get_args, get_origin, get_type_hints
 
@@ -113,7 +112,6 @@ class Options:
         return shlex.join(words)
 
 
-@cache
 def _choices(config_class: type[Options]) -> dict[str, tuple[Any, ...]]:
     """The words that each option may be, or consist of, where its annotation lists them."""
 
