@@ -11,7 +11,7 @@ from typing import Any
 
 import tyro
 
-from benchmarks.tables import CLAIMS, INTRODUCTION, PUBLISHED, TABLES, Table
+from benchmarks.tables import CLAIMS, INTRODUCTION, PUBLISHED, TABLES, Published, Table, faults
 from benchmarks.tables.claims import Claim, Claims, Measured, Metric, difference, measured, verdict
 from plastic.errors import UserError
 from plastic.experiment import program
@@ -150,6 +150,12 @@ def agreeing(claim: Claim) -> str:
     return f"up to {high}" if below else f"{low} to {high}{beyond}"
 
 
+def given(published: Published) -> list[str]:
+    """The lines of a table whose figures are what they are."""
+    lines = [f"## {published.title}", "", published.text, "", line(published.columns)]
+    return [*lines, line(["---"] * len(published.columns)), *map(line, published.rows), ""]
+
+
 def machine(result: Result) -> str:
     return str(result["machine"] if result["device"] == "cpu" else result["device"])
 
@@ -164,10 +170,10 @@ def page(folder: Path) -> str:
     for claims in CLAIMS:
         lines += render_claims(claims, folder)
     for published in PUBLISHED:
-        lines += [f"## {published.title}", "", published.text, "", line(published.columns)]
-        lines += [line(["---"] * len(published.columns)), *map(line, published.rows), ""]
+        lines += given(published)
     for table in TABLES:
         lines += render(table, folder)
+    lines += given(faults.table(read(folder, "faults")))
     return "\n".join(lines).rstrip() + "\n"
 
 

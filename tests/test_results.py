@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results import main, render, render_claims, span
-from benchmarks.tables import Claims, Table
+from benchmarks.tables import Claims, Table, faults
 from benchmarks.tables.claims import Claim, Measured, difference, measured, read_by_eye, verdict
 from plastic.errors import UserError
 from plastic.experiment import Estimate
@@ -161,3 +161,18 @@ def test_a_figure_read_by_eye_is_as_sure_as_a_tenth():
     """Red if a range loses an end."""
     assert read_by_eye(15) == pytest.approx((13.5, 16.5))
     assert read_by_eye(26, 28) == pytest.approx((23.4, 30.8))
+
+
+def test_the_faults_are_counted_by_command_and_in_all():
+    """Red if a fault that was not survived is not seen, or a kind is summed with another."""
+    commands = {
+        "tasks.a": {"faults": {"kill -9": {"tried": 3, "survived": 2}, "damaged data": {"tried": 5, "survived": 5}}},
+        "tasks.b": {"faults": {"kill -9": {"tried": 4, "survived": 4}}},
+    }
+    result = {"command": "python -m benchmarks.faults", "seconds": 61, "machine": "1 core", "commands": commands}
+    made = faults.table(result)
+    rows = [dict(zip(made.columns, row, strict=True)) for row in made.rows]
+    assert [row["kill -9"] for row in rows] == ["2 of 3", "4 of 4", "6 of 7"]
+    assert [row["damaged data"] for row in rows] == ["5 of 5", "none", "5 of 5"]
+    assert rows[-1]["SIGTERM"] == "none"
+    assert "1 minutes on 1 core" in made.text

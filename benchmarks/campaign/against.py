@@ -220,7 +220,7 @@ class Campaign:
                     except Lost as loss:
                         raise Lost(f"{what}: {loss}") from loss
                     if sprung.exists():
-                        sprung.unlink()
+                        sprung.rmdir()
                         raise Lost(f"{what}: its code was run")
 
     def damage_data(self) -> None:

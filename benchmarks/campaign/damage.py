@@ -1,6 +1,7 @@
 """What is done to a checkpoint: bytes that change or go, and files of strangers that would run code."""
 
 import io
+import os
 import pickle
 import random
 from collections.abc import Callable
@@ -37,13 +38,13 @@ def truncate(path: Path, chance: random.Random) -> str:
 
 
 class _Payload:
-    """What a pickle makes of it is a call that creates a file."""
+    """What a pickle makes of it is a call that makes a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
-        return open, (str(self.path), "w")
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return os.mkdir, (str(self.path),)
 
 
 def _torch_file(content: Any, old: bool = False) -> bytes:
@@ -53,7 +54,7 @@ def _torch_file(content: Any, old: bool = False) -> bytes:
 
 
 def of_strangers(path: Path, sprung: Path) -> dict[str, bytes]:
-    """Checkpoints that would create the file ``sprung``: bare, in torch's old and new format, and inside a true one."""
+    """Checkpoints that would make the folder ``sprung``: bare, in torch's old and new format, and inside a true one."""
     payload = _Payload(sprung)
     true = torch.load(path, weights_only=True)
     return {

@@ -53,7 +53,7 @@ def _rewritten(change: Callable[[dict[str, np.ndarray]], Arrays]) -> Damage:
         with np.load(path) as file:
             arrays = dict(file)
         with path.open("wb") as out:
-            np.savez(out, **change(arrays))
+            np.savez(out, allow_pickle=False, **change(arrays))
 
     return rewrite
 
@@ -95,6 +95,11 @@ def _folder(path: Path) -> None:
     path.mkdir()
 
 
+def _bare(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+
+
 def _another_archive(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "no arrays")
@@ -107,7 +112,7 @@ DAMAGES: dict[str, Damage] = {
     "a bit flipped": _flip,
     "not a zip": lambda path: path.write_bytes(b"<html>404 not found</html>"),
     "another zip": _another_archive,
-    "a single array": lambda path: np.save(path.open("wb"), np.zeros(3)),
+    "a single array": _bare,
     "a pickle": lambda path: path.write_bytes(pickle.dumps(_Objects(path.with_name("sprung")))),
     "an array of objects": _pickled,
     "another key": _rewritten(lambda arrays: {f"{name}_": array for name, array in arrays.items()}),

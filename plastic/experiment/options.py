@@ -13,11 +13,12 @@ A command's ``Config`` is one flat frozen dataclass that extends ``Options`` and
 import math
 import shlex
 import sys
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar
+from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -75,7 +76,12 @@ class Options:
     def validate(self) -> None:
         """UserError for an option that makes no sense; a command extends it with its own."""
         require(self.preset in self.PRESETS, f"--preset: expected one of {', '.join(self.PRESETS)}, got {self.preset}")
-        require(self.seed >= 0, f"--seed: expected 0 or more, got {self.seed}")
+        for name, words in _choices(type(self)).items():
+            value = getattr(self, name)
+            for word in value if isinstance(value, tuple) else (value,):
+                listed = ", ".join(map(str, words))
+                require(word in words, f"--{name.replace('_', '-')}: expected one of {listed}, got {word}")
+        require(0 <= self.seed < 2**63, f"--seed: expected 0 to {2**63 - 1}, got {self.seed}")
         require(self.seeds >= 1, f"--seeds: expected at least 1, got {self.seeds}")
         for name, value in self.identity().items():
             finite = not isinstance(value, float) or math.isfinite(value)
@@ -104,6 +110,20 @@ class Options:
             else:
                 words += [f"--{option}", *map(str, value if isinstance(value, list) else [value])]
         return shlex.join(words)
+
+
+def _choices(config_class: type[Options]) -> dict[str, tuple[Any, ...]]:
+    """The words that each option may be, or consist of, where its annotation lists them."""
+
+    def words(hint: Any) -> tuple[Any, ...]:
+        parts = get_args(hint)
+        if get_origin(hint) is Literal:
+            return parts
+        inner = [words(part) for part in parts if part is not types.NoneType]
+        return (*(word for found in inner for word in found), *([None] if types.NoneType in parts else []))
+
+    found = {name: words(hint) for name, hint in get_type_hints(config_class).items()}
+    return {name: listed for name, listed in found.items() if set(listed) - {None}}
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ last, ``result.json``.
 import io
 import json
 import logging
+import os
 import struct
 import threading
 from collections.abc import Iterator, Mapping
@@ -116,6 +117,8 @@ class Run:
         path = self.folder / "metrics.jsonl"
         with writing(path), path.open("a") as file:
             file.write(json.dumps({"episodes": episodes, **scalars}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a checkpoint that outlives the power counts on its log
         with writing(self.folder):
             for name, value in scalars.items():
                 self._events.add_scalar(name, value, episodes)
@@ -155,7 +158,11 @@ def read_history(folder: Path) -> History:
     """All that the run in a folder logged, in order."""
     path = folder / "metrics.jsonl"
     with writing(path):
-        return [json.loads(line) for line in path.read_text().splitlines()]
+        lines = path.read_text(errors="replace").splitlines()
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): put back an intact copy, or start again elsewhere") from error
 
 
 def read_histories(folder: Path, name: str) -> list[History]:

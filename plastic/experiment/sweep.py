@@ -40,7 +40,7 @@ from plastic.experiment.conduct import refuse_other_layout
 from plastic.experiment.grid import Cell, Condition, conditions
 from plastic.experiment.jobs import Job, Screen, summary
 from plastic.experiment.options import program, require
-from plastic.experiment.run import read_json, write_json, writing
+from plastic.experiment.run import read_json, remove_parts, write_json, writing
 from plastic.experiment.signals import Interrupted, Signals, interruptible
 
 KEPT = ("seeds", "episodes", "seconds", "device", "metrics")  # of a result, in sweep.json
@@ -68,6 +68,7 @@ def main(arguments: Arguments, commands: Sequence[Sequence[str]]) -> dict[str, A
     with writing(arguments.out):
         arguments.out.mkdir(parents=True, exist_ok=True)
     with _alone(arguments.out) as lock:
+        remove_parts(arguments.out)
         _refuse_others(arguments.out, grid)
         _record(arguments.out, cells)
         jobs = [Job(cell) for group in cells.values() for cell in group]

@@ -18,6 +18,8 @@ from plastic.experiment.options import Diverged
 from plastic.experiment.run import Run
 from plastic.experiment.signals import Interrupted, Signals
 
+PIECES = 1024  # of what updates returned, before they are joined
+
 
 class Stateful(Protocol):
     """A model, an optimizer, a schedule: whatever a checkpoint has to bring back."""
@@ -36,7 +38,15 @@ class Progress:
         """episodes at the last evaluation"""
         self.seconds = 0.0
         self.recorded: dict[str, list[Tensor]] = {}
-        """what ``step`` returned since then"""
+        """what ``step`` returned since then, in pieces (n,)"""
+
+    def record(self, scalars: Mapping[str, Tensor]) -> None:
+        """What one update returned; pieces are joined now and then, since a tensor takes a kilobyte however small."""
+        for name, value in scalars.items():
+            pieces = self.recorded.setdefault(name, [])
+            pieces.append(value.detach().reshape(1))
+            if len(pieces) == PIECES:
+                self.recorded[name] = [torch.cat(pieces)]
 
 
 def train(
@@ -65,7 +75,7 @@ def train(
     limit = run.config.max_seconds or math.inf
 
     def save() -> None:
-        recorded = {name: torch.stack(values) for name, values in progress.recorded.items()}
+        recorded = {name: torch.cat(pieces) for name, pieces in progress.recorded.items()}
         states = {
             name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
             for name, part in parts.items()
@@ -92,8 +102,7 @@ def train(
     bar = tqdm(total=episodes, initial=progress.episodes, unit="ep", disable=None, file=sys.stderr, dynamic_ncols=True)
     with Signals() as signals, bar:
         while progress.episodes < episodes and progress.seconds < limit:
-            for name, value in step().items():
-                progress.recorded.setdefault(name, []).append(value.detach())
+            progress.record(step())
             progress.episodes += batch
             progress.seconds = time.monotonic() - started
             bar.update(batch)
@@ -130,13 +139,13 @@ def _restored(run: Run, parts: Mapping[str, Stateful | torch.Generator]) -> Prog
         path = run.checkpoint_path
         raise UserError(f"{path} does not fit the {name} of this program: choose another --out") from error
     progress.episodes, progress.logged, progress.seconds = content["episodes"], content["logged"], content["seconds"]
-    progress.recorded = {name: list(values.to(run.device)) for name, values in content["recorded"].items()}
+    progress.recorded = {name: [values.to(run.device)] for name, values in content["recorded"].items()}
     return progress
 
 
 def _check_finite(progress: Progress, parts: Mapping[str, Stateful | torch.Generator], batch: int) -> None:
     """Diverged if a loss since the last evaluation, or a weight now, is not a finite number."""
-    finite = torch.isfinite(torch.stack(progress.recorded["loss"])).cpu()
+    finite = torch.isfinite(torch.cat(progress.recorded["loss"])).cpu()
     if not finite.all():
         updates = len(finite) - int(finite.to(torch.int8).argmin())
         at = progress.episodes - (updates - 1) * batch
@@ -150,6 +159,6 @@ def _check_finite(progress: Progress, parts: Mapping[str, Stateful | torch.Gener
 
 def _means(progress: Progress) -> dict[str, float]:
     """The means since the last evaluation, brought to the host at once."""
-    columns = {name: torch.stack(values).double().cpu() for name, values in progress.recorded.items()}
+    columns = {name: torch.cat(pieces).double().cpu() for name, pieces in progress.recorded.items()}
     progress.recorded = {}
     return {f"train/{name}": values.mean().item() for name, values in columns.items()}

@@ -123,7 +123,8 @@ def test_the_identity_leaves_out_the_places():
     ("given", "message"),
     [
         ({"preset": "fast"}, "--preset: expected one of quick, default, odd, got fast"),
-        ({"seed": -1}, "--seed: expected 0 or more, got -1"),
+        ({"seed": -1}, "--seed: expected 0 to 9223372036854775807, got -1"),
+        ({"seed": 2**63}, "--seed: expected 0 to 9223372036854775807, got 9223372036854775808"),
         ({"seeds": 0}, "--seeds: expected at least 1, got 0"),
         ({"max_seconds": 0}, "--max-seconds: expected more than 0, got 0"),
         ({"max_seconds": float("inf")}, "--max-seconds: expected a finite number, got inf"),

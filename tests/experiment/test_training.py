@@ -13,7 +13,7 @@ from tiny_task import Config, Task
 from torch.testing import assert_close
 
 from plastic.errors import UserError
-from plastic.experiment import Diverged, Interrupted, Progress, train
+from plastic.experiment import Diverged, Interrupted, Progress, train, training
 
 NAN = float("nan")
 
@@ -68,6 +68,26 @@ def test_the_log_holds_means_since_the_last_one(trained, folder):
         trained(episodes=16, batch=2, every=8)
     means = [torch.stack(part).double().mean().item() for part in (seen[:4], seen[4:])]
     assert [row["train/loss"] for row in left_by(folder)["rows"]] == means
+
+
+def test_what_updates_return_is_kept_in_few_tensors_and_in_full(start, monkeypatch):
+    """Red if every update's tensors live until the next evaluation, or if joining them loses or reorders one."""
+    monkeypatch.setattr(training, "PIECES", 4)
+    kept, losses = [], torch.rand(22)
+    record = training.Progress.record
+
+    def watched(progress, scalars):
+        record(progress, scalars)
+        kept.append(len(progress.recorded["loss"]))
+
+    monkeypatch.setattr(training.Progress, "record", watched)
+    given = iter(losses)
+    with start(episodes=22, batch=1) as run:
+        train(run, lambda: {"loss": next(given)}, lambda episodes: {}, {}, 22, 1, 11)
+        assert [row["train/loss"] for row in run.history()] == [
+            part.double().mean().item() for part in losses.split(11)
+        ]
+    assert max(kept) < 4
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_gives_others(trained, tmp_path):

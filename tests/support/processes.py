@@ -54,6 +54,14 @@ class Process:
         self._process = CONTEXT.Process(target=exec, args=(code,))
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
     def send(self, signum: int, when: Callable[[], bool] = lambda: True) -> "Process":
         """A signal, as soon as ``when()`` holds."""
         while not when() and self._process.is_alive():
