@@ -33,11 +33,13 @@ class Config(MLPOptions):
     PRESETS: ClassVar[Presets] = {
         "quick": {"epochs": 1, "tasks": 3},
         "default": {"epochs": 5},
-        "paper": {"explicit": True},
+        "paper": {"lr": 0.01, "explicit": True},
         "si": SI_PROGRAM,
     }
+    # chosen on validation data
+    STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 100, "online_ewc": 100, "si": 0.5, "mas": 0.05}
     # Thangarasa et al. 2020; ewc as online_ewc; l2 as in Hsu et al. 2018
-    STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 100, "online_ewc": 100, "si": 0.1, "mas": 0.1}
+    PUBLISHED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 100, "online_ewc": 100, "si": 0.1, "mas": 0.1}
     IMBALANCED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 1.0, "mas": 0.1}
 
     preset: Literal["quick", "default", "paper", "si"] = "default"
@@ -48,6 +50,8 @@ class Config(MLPOptions):
     """every task keeps a share between 0.1 and 1 of each digit in training, the same for all seeds"""
     hidden: tuple[int, ...] = (400, 400)
     """units of the hidden layers"""
+    lr: float = 0.05
+    """learning rate (the paper: 0.01)"""
     tasks: int = 10
     """tasks in the stream"""
     xi: float = 0.1
@@ -62,7 +66,7 @@ class Config(MLPOptions):
 
     @property
     def settled_strength(self) -> float:
-        if self.strength is None and self.imbalanced:
+        if self.strength is None and self.imbalanced and self.preset == "paper":
             return self.IMBALANCED.get(self.reg, 0.0)
         return super().settled_strength
 

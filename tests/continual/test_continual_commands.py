@@ -166,9 +166,11 @@ def test_strengths_are_those_of_the_paper():
     """Red if the imbalanced benchmark takes the strengths of the balanced one, a given one is ignored, or the published
     settings take the strengths of others."""
     config = permutedmnist.Config
-    assert config(reg="online_ewc").settled_strength == 100
-    assert config(reg="online_ewc", imbalanced=True).settled_strength == 400
-    assert config(reg="online_ewc", imbalanced=True, strength=3.0).settled_strength == 3
+    paper = config.from_preset
+    assert paper("paper", reg="online_ewc").settled_strength == 100
+    assert paper("paper", reg="online_ewc", imbalanced=True).settled_strength == 400
+    assert paper("paper", reg="online_ewc", imbalanced=True, strength=3.0).settled_strength == 3
+    assert config(reg="mas", imbalanced=True).settled_strength == config.STRENGTHS["mas"]
     assert config.from_preset("paper", reg="mas").settled_strength == 0.1
     paper = splitmnist.Config.from_preset("paper", reg="mas")
     assert (paper.settled_strength, paper.lr, paper.explicit, paper.decay) == (1.5, 0.01, True, False)
