@@ -4,17 +4,19 @@ A row is shown once the result of its run is under results/continual/; what is n
 """
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables.kinds import Published, Table
+from benchmarks.tables.claims import Claim, Claims
+from benchmarks.tables.kinds import Table
 
 FOLDER = Path(__file__).parents[2] / "results" / "continual"
 METHODS = {"none": "finetuning", "si": "SI", "online_ewc": "Online EWC", "mas": "MAS"}
 HEADS = {"linear": "", "dhp": ", with DHP-Softmax"}
-POSTER = "poster of Thangarasa, Miconi, Taylor (AMTL at ICML 2019)"
+POSTER = "poster of Thangarasa, Miconi, Taylor, AMTL at ICML 2019"
 ACCURACY = {"average accuracy": "average_accuracy"}
 BOTH = {**ACCURACY, "forgetting": "forgetting"}
 UNSAID = ("--preset default", "--seeds", "--seed", "--dataset", "--device", "--data-dir", "--out", "--max-seconds")
@@ -159,31 +161,78 @@ def tables(folder: Path) -> Sequence[Table]:
     )
 
 
-PUBLISHED = (
-    Published(
-        "SplitMNIST: what is published",
-        "Mean accuracy over the five tasks after the last, task scenario, in per cent. The blog's figure has other "
-        "means for the same runs: 90.43 for finetuning, 98.23 for DHP-Softmax.",
-        ("method", "without", "with DHP-Softmax", "source"),
-        (
-            ("finetuning", "92.75 ± 0.55", "97.44 ± 0.42", POSTER),
-            ("SI", "97.18 ± 0.64", "99.11 ± 0.09", "the same"),
-            ("Online EWC", "97.35 ± 0.44", "98.49 ± 0.20", "the same"),
-            ("MAS", "98.23 ± 0.13", "98.60 ± 0.33", "the same"),
-            ("finetuning, plain SGD", "97.98 ± 0.09", "none", "Hsu et al. 2018 (arXiv 1810.12488)"),
-        ),
-    ),
-    Published(
-        "Permuted MNIST: what is published",
-        "Mean accuracy over ten tasks after the last, in per cent; balanced, then imbalanced.",
-        ("method", "without", "with DHP-Softmax", "imbalanced", "imbalanced, with DHP-Softmax", "source"),
-        (
-            ("finetuning", "76.73 ± 0.67", "78.49 ± 0.29", "76.44 ± 0.99", "80.85 ± 0.65", POSTER),
-            ("SI", "84.72 ± 0.93", "85.20 ± 0.32", "85.92 ± 0.60", "85.39 ± 0.43", "the same"),
-            ("Online EWC", "86.24 ± 0.70", "87.30 ± 0.50", "87.18 ± 0.36", "87.43 ± 0.34", "the same"),
-            ("MAS", "88.52 ± 0.50", "89.53 ± 0.65", "87.32 ± 0.29", "88.80 ± 0.52", "the same"),
-            ("SI, 2 x 2000", "96.94", "none", "none", "none", "published run of Zenke, Poole, Ganguli 2017"),
-        ),
-    ),
+# mean and ± in per cent after the last task, by benchmark, method, and without or with DHP-Softmax
+POSTED: Mapping[str, Mapping[str, tuple[tuple[float, float], tuple[float, float]]]] = {
+    "split": {
+        "none": ((92.75, 0.55), (97.44, 0.42)),
+        "si": ((97.18, 0.64), (99.11, 0.09)),
+        "online_ewc": ((97.35, 0.44), (98.49, 0.20)),
+        "mas": ((98.23, 0.13), (98.60, 0.33)),
+    },
+    "permuted": {
+        "none": ((76.73, 0.67), (78.49, 0.29)),
+        "si": ((84.72, 0.93), (85.20, 0.32)),
+        "online_ewc": ((86.24, 0.70), (87.30, 0.50)),
+        "mas": ((88.52, 0.50), (89.53, 0.65)),
+    },
+    "imbalanced": {
+        "none": ((76.44, 0.99), (80.85, 0.65)),
+        "si": ((85.92, 0.60), (85.39, 0.43)),
+        "online_ewc": ((87.18, 0.36), (87.43, 0.34)),
+        "mas": ((87.32, 0.29), (88.80, 0.52)),
+    },
+}
+BENCHMARKS = {"split": "SplitMNIST", "permuted": "permuted MNIST", "imbalanced": "imbalanced permuted MNIST"}
+NOT_RUN = "not run yet"
+FINETUNING = (
+    "a baseline to be met: plain descent at a rate chosen on validation data forgets less, or more, than the poster's"
 )
+GAIN = "both sides have the same rate and strength here, chosen on validation data; what is left to gain is small"
+
+
+def claims(folder: Path) -> Claims:
+    """Every cell of the poster's table, and what it says that plasticity adds."""
+    rows: list[Claim] = []
+    for benchmark, methods in POSTED.items():
+        for reg, figures in methods.items():
+            what = f"{BENCHMARKS[benchmark]}: {METHODS[reg]}"
+            ours = {head: _answer(f"{benchmark}-{reg}-{head}", folder) for head in HEADS}
+            for (head, more), (mean, spread) in zip(HEADS.items(), figures, strict=True):
+                baseline = (reg, head) == ("none", "linear")
+                rows.append(
+                    Claim(
+                        what + more,
+                        f"{mean:.2f} ± {spread:.2f} %",
+                        POSTER,
+                        ((mean - spread) / 100, (mean + spread) / 100),
+                        ours[head],
+                        NOT_RUN if ours[head] is None else FINETUNING if baseline else "",
+                        good="neither" if baseline else "high",
+                    )
+                )
+            gain, both = figures[1][0] - figures[0][0], None not in ours.values()
+            rows.append(
+                Claim(
+                    f"{what}, what DHP-Softmax adds",
+                    f"{gain:+.2f} points",
+                    POSTER,
+                    (0, math.inf) if gain > 0 else (-math.inf, 0),
+                    ours["dhp"] if both else None,
+                    GAIN if both else NOT_RUN,
+                    minus=ours["linear"] if both else None,
+                )
+            )
+    return Claims(
+        "Continual learning: published and measured",
+        "Accuracy over all tasks after the last. The blog has other means for the same SplitMNIST runs: 0.9043 "
+        "for finetuning, 0.9823 for DHP-Softmax. Hsu et al. 2018 (arXiv 1810.12488) have 0.9798 for plain finetuning.",
+        tuple(rows),
+    )
+
+
+def _answer(name: str, folder: Path) -> str | None:
+    return f"continual/{name}:average_accuracy" if (folder / f"{name}.json").exists() else None
+
+
+CLAIMS = claims(FOLDER)
 TABLES = tables(FOLDER)
