@@ -37,7 +37,7 @@ class Config(MLPOptions):
         "si": SI_PROGRAM,
     }
     # chosen on validation data
-    STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 100, "online_ewc": 100, "si": 0.5, "mas": 0.05}
+    STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 100, "online_ewc": 100, "si": 0.5, "mas": 0.02}
     # Thangarasa et al. 2020; ewc as online_ewc; l2 as in Hsu et al. 2018
     PUBLISHED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 100, "online_ewc": 100, "si": 0.1, "mas": 0.1}
     IMBALANCED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 1.0, "mas": 0.1}
@@ -50,7 +50,7 @@ class Config(MLPOptions):
     """every task keeps a share between 0.1 and 1 of each digit in training, the same for all seeds"""
     hidden: tuple[int, ...] = (400, 400)
     """units of the hidden layers"""
-    lr: float = 0.05
+    lr: float = 0.03
     """learning rate (the paper: 0.01)"""
     tasks: int = 10
     """tasks in the stream"""
