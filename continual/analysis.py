@@ -65,7 +65,7 @@ class Config(Options):
     """units of the hidden layers; the talk: 2 x 2000"""
     examples: int = 5_000
     """training images"""
-    steps: int = 300
+    steps: int = 400
     """steps along a path"""
     walked: int = 1_000
     """training images of the paths; gradient flow takes all of them in each step"""

@@ -81,7 +81,7 @@ def side_by_side(results: Sequence[Mapping[str, Any]]) -> Figure:
         label = f"{config['reg']}, {config['head']}: {100 * mean[-1]:.1f}"
         axes.plot(at, mean.tolist(), marker=".", color=colour, linestyle=LINES[config["head"]], label=label)
         axes.fill_between(at, (mean - spread).tolist(), (mean + spread).tolist(), color=colour, alpha=0.12, lw=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xticks(range(1, 1 + max((len(result["accuracy_matrix"][0][0]) for result in shown), default=1)))
     axes.set(xlabel="tasks learned", ylabel="accuracy over the tasks seen")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, title="after the last, in per cent", title_fontsize=8)

@@ -29,12 +29,15 @@ def test_what_is_not_run_is_named_and_not_shown(tmp_path):
         "MAS, with DHP-Softmax."
     )
     _write(tmp_path, "cifar-none", "cifar-si", "cifar-scratch")
-    split, cifar = tables(tmp_path)
+    _, cifar = tables(tmp_path)
     assert "Not run yet" not in cifar.text
     assert cifar.rows["SI"] == ("continual/cifar-si:average_accuracy", "continual/cifar-si:train_accuracy")
-    assert "png" not in split.text
-    (tmp_path / "split.png").touch()
-    assert "(results/continual/split.png)" in tables(tmp_path)[0].text
+    _write(tmp_path, "permuted-si-linear")
+    for name in ("split.png", "analysis/tables.md"):
+        assert not any(name in table.text for table in tables(tmp_path))
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        assert sum(f"(results/continual/{name})" in table.text for table in tables(tmp_path)) == 1
 
 
 def test_a_row_with_dhp_says_what_it_gains(tmp_path):

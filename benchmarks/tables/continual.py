@@ -85,6 +85,13 @@ def _figure(benchmark: str, folder: Path) -> str:
     return f" [Accuracy after each task](results/continual/{benchmark}.png)." if drawn else ""
 
 
+def _analysis(folder: Path) -> str:
+    there = (folder / "analysis" / "tables.md").exists()
+    return (
+        " What synaptic intelligence measures: [claim by claim](results/continual/analysis/tables.md)." if there else ""
+    )
+
+
 def tables(folder: Path) -> Sequence[Table]:
     """All tables of which a result is there."""
     against = (
@@ -130,7 +137,10 @@ def tables(folder: Path) -> Sequence[Table]:
         *_table(
             "Permuted MNIST",
             "Ten tasks of all digits, in each with the pixels in another order; tasks share ten units; 2 x 400 units, "
-            "batches of 64, SGD, 5 epochs a task (published: at least 10)." + against + _figure("permuted", folder),
+            "batches of 64, SGD, 5 epochs a task (published: at least 10)."
+            + against
+            + _figure("permuted", folder)
+            + _analysis(folder),
             BOTH,
             paired("permuted", folder),
             folder,
