@@ -99,13 +99,13 @@ class Bench:
         self.optimizers[side].step()
         self.optimizers[side].zero_grad()
 
-    def gradients(self, side: str, episodes: Episodes) -> dict[str, Tensor]:
+    def gradients(self, way: str, episodes: Episodes) -> dict[str, Tensor]:
         """Of the mean loss, by parameter."""
-        if side == PLAIN:
+        side = PLAIN if way == PLAIN else "ours"
+        if way == PLAIN:
             self.plain(episodes, False)
         else:
-            self.ours(episodes, False, side)
-        side = PLAIN if side == PLAIN else "ours"
+            self.ours(episodes, False, way)
         parameters = self.networks[side].named_parameters()
         found = {name: p.grad.clone() for name, p in parameters if p.grad is not None}
         self.optimizers[side].zero_grad()

@@ -38,15 +38,16 @@ ROWS = {
 def measure(name: str, device: torch.device, rounds: int | None) -> dict[str, Any]:
     """Everything there is to say of a row."""
     row = ROWS[name]
-    peaks = apart(peaks_of, name, device.type, False)  # first: a process that has freed gigabytes may not be as fast
+    peaks = apart(peaks_of, name, device.type)  # first: a process that has freed gigabytes may not be as fast
     result = comparison.compare(row.make(device, False), rounds or row.rounds, device)
     asked = {way: given._asdict() for way, given in row.asked.items()} if device.type == "cpu" else {}
     return {**result, "asked": asked, "peak_mb": peaks}
 
 
-def peaks_of(name: str, device_type: str, small: bool) -> dict[str, float | None]:
+def peaks_of(name: str, device_type: str) -> dict[str, float | None]:
     """MB at the peak of each piece of work of a row that ``peaks`` names, one after the other in this process."""
     device, make = torch.device(device_type), ROWS[name].make
     for work in make(device, True).peaks().values():  # loads what is loaded when first used
         work()
-    return {what: peak(make(device, small).peaks()[what], device) for what in make(device, small).peaks()}
+    names = [*make(device, False).peaks()]
+    return {what: peak(make(device, False).peaks()[what], device) for what in names}

@@ -99,7 +99,7 @@ def test_a_row_says_everything(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(floor, "SIDE", {"cpu": 16})
     monkeypatch.setattr("benchmarks.omniglot.PLAINLY", 2)
     monkeypatch.setattr("benchmarks.splitmnist.UPDATES", 2)
-    result = json.loads(json.dumps(rows.measure(name, CPU, 1)))
+    result = json.loads(json.dumps(run.PARTS[name](CPU, 1)))
     ways, compared = {*result["ms_per_episode"]}, {*result["times_as_fast"]}
     assert compared == {*result["relative_errors"]} == {*result["times_the_floor"]} < ways
     assert ways - compared == {"plain", *BESIDE.get(name, [])}
@@ -220,6 +220,15 @@ def test_the_file_is_written_after_each_part_and_keeps_the_others(tmp_path, monk
     assert "memory: " in capsys.readouterr().out
     with pytest.raises(UserError, match="--rounds: expected 1 or more, got 0"):
         run.main(run.Arguments(json=path, rounds=0))
+
+
+def test_the_lengths_do_not_depend_on_the_rounds(tmp_path, monkeypatch) -> None:
+    """Red when the rounds are taken for what is to be measured."""
+    monkeypatch.setattr(lengths, "apart", lambda function, rule, way, steps, *rest: [T / 1e3 for T in steps])
+    found = run.main(run.Arguments(only=("memory",), json=tmp_path / "b.json", rounds=3))["memory"]
+    assert found["steps"] == [100, 316, 1000, 3162, 10_000]
+    assert found["peak_mb"]["torch, hebb"] == [0.1, 0.316, 1.0, 3.162, 10.0]
+    assert found["peak_mb"]["plain, hebb"] == [0.1, 0.316, 1.0]
 
 
 def test_the_parts_are_those_of_the_help() -> None:
