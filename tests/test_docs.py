@@ -4,6 +4,7 @@ import importlib
 import json
 import re
 import shlex
+import statistics
 from functools import cache
 from pathlib import Path
 
@@ -145,3 +146,22 @@ def test_every_metric_is_explained(page, measured):
     plain = {name for name in measured() if "@" not in name and "_at_" not in name}
     plain -= {name for name in plain if re.match("baseline_(psnr|ssim)", name)}
     assert set(table) - {"train_accuracy"} == plain
+
+
+@pytest.mark.parametrize(
+    ("page", "command", "run"),
+    [
+        ("patterns-and-images", "tasks.patterns", "patterns/full"),
+        ("patterns-and-images", "tasks.images", "images/full"),
+        ("omniglot", "tasks.omniglot --seeds 3", "omniglot/default-5w1s"),
+        ("omniglot", "tasks.omniglot --preset quick", "omniglot/quick-5w1s"),
+        ("agents", "agents.maze_a2c", "maze/plastic"),
+    ],
+)
+def test_minutes_are_those_of_the_result(page, command, run):
+    """Red when a page promises another time than was measured (``about 2 minutes``), or other cores."""
+    result = json.loads((ROOT / "results" / f"{run}.json").read_text())
+    (line,) = re.findall(rf"^python -m {command} +# (.*)$", (ROOT / "docs" / f"{page}.md").read_text(), re.MULTILINE)
+    minutes, cores = re.search(r"about (\d+) minutes? a seed on (\w+) core", line).groups()
+    assert int(minutes) == round(statistics.fmean(result["seconds_per_seed"]) / 60)
+    assert result["machine"].startswith({"one": "1 core", "two": "2 cores"}[cores])
