@@ -54,7 +54,16 @@ def main(arguments: Arguments) -> dict[str, Any]:
         raise UserError(f"--only: expected some of {', '.join(SUBJECTS)}, got {', '.join(sorted(unknown))}")
     subjects = {module: subject for module, subject in SUBJECTS.items() if module in (arguments.only or SUBJECTS)}
     get_ready(list(subjects))
-    started, found = time.monotonic(), {}
+    started, found = time.monotonic(), dict[str, Any]()
+    words = [f"--kills {arguments.kills}", f"--others {arguments.others}", f"--seed {arguments.seed}"]
+    words += ["--only", *arguments.only] if arguments.only else []
+    result: dict[str, Any] = {
+        "benchmark": "faults: tried, and survived without a loss",
+        "command": " ".join(["python -m benchmarks.faults", *words]),
+        "machine": describe_machine(),
+        "torch": torch.__version__,
+    }
+    lost: list[str] = []
     for module, subject in subjects.items():
         with tempfile.TemporaryDirectory(prefix="faults-") as place:
             data, runs = Path(place, "data"), Path(place, "runs")
@@ -62,24 +71,14 @@ def main(arguments: Arguments) -> dict[str, Any]:
             runs.mkdir()
             write_packs(data)
             kills = arguments.kills if module != SWEEP else -(-arguments.kills // 4)
-            found[module] = Campaign(module, subject, runs, data, arguments.seed).whole(kills, arguments.others)
+            campaign = Campaign(module, subject, runs, data, arguments.seed)
+            found[module] = campaign.whole(kills, arguments.others)
         told = ", ".join(f"{kind} {n['survived']}/{n['tried']}" for kind, n in found[module]["faults"].items())
         print(f"{module}: {told}  ({found[module]['seconds']:.0f} s)", flush=True)
-    lost = [loss for command in found.values() for loss in command.pop("lost")]
-    words = [f"--kills {arguments.kills}", f"--others {arguments.others}", f"--seed {arguments.seed}"]
-    result = {
-        "benchmark": "faults: tried, and survived without a loss",
-        "command": " ".join(
-            ["python -m benchmarks.faults", *words, *(["--only"] if arguments.only else []), *arguments.only]
-        ),
-        "machine": describe_machine(),
-        "torch": torch.__version__,
-        "seconds": round(time.monotonic() - started, 1),
-        "commands": found,
-        "lost": lost,
-    }
-    if arguments.json:
-        write_json(arguments.json, result)
+        lost += campaign.lost
+        result |= {"seconds": round(time.monotonic() - started, 1), "commands": found, "lost": lost}
+        if arguments.json:
+            write_json(arguments.json, result)
     print(json.dumps({kind: result[kind] for kind in ("machine", "seconds", "lost")}, indent=1))
     if lost:
         sys.exit(1)

@@ -173,7 +173,8 @@ def page(folder: Path) -> str:
         lines += given(published)
     for table in TABLES:
         lines += render(table, folder)
-    lines += given(faults.table(read(folder, "faults")))
+    if (folder / "faults.json").exists():
+        lines += given(faults.table(read(folder, "faults")))
     return "\n".join(lines).rstrip() + "\n"
 
 

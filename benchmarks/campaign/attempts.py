@@ -27,7 +27,7 @@ from plastic.experiment import command, program
 
 SWEEP = "plastic.experiment.sweep"
 IMPORTED_LATE = ("matplotlib.backends.backend_agg", "scipy.stats", "torch._dynamo", "torch.utils.tensorboard")
-PATIENCE = 300.0  # seconds after which a process hangs
+PATIENCE = 900.0  # seconds after which a process hangs
 POLL = 0.01
 
 
@@ -101,6 +101,15 @@ def _send(pid: int, signum: int, whole: bool) -> None:
     for target in (pid, *map(int, children)):
         with suppress(ProcessLookupError):
             os.kill(target, signum)
+    while any(map(_lives, children)):  # what they have locked is free when they are gone
+        time.sleep(POLL)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""  # a process that nobody has waited for has none
+    except OSError:
+        return False
 
 
 def _child(work: Callable[[], None], paths: dict[str, Path]) -> NoReturn:
@@ -128,7 +137,7 @@ def _blank(figure: Figure, file: IO[bytes], **_: Any) -> None:
 
 def _work(module: str, words: list[str], folder: Path, writes: Path, end: End | None, room: int | None) -> None:
     make_small()
-    Figure.savefig = _blank
+    Figure.savefig = _blank  # type: ignore[method-assign, assignment]
     found: Any = importlib.import_module(module)
     sys.argv = [module, *words]
     watch = _Writes(folder, end)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from processes import Process
 
+from plastic.experiment import program
+
 WORDS = ["--device", "cpu", "--episodes", "24", "--batch", "2", "--every", "8"]
 
 
@@ -86,3 +88,12 @@ def test_stopped_is_128_and_the_signal_and_says_how_to_go_on(folder, signum, sta
         ended.err,
     )
     assert _start(folder, "--resume").ended().status == 0
+
+
+@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_before_anything_is_begun_has_its_status_too(signum, status, capsys):
+    """Red if only a run listens to signals: SIGTERM would end the process without a word."""
+    with pytest.raises(SystemExit) as ended:
+        program(lambda: signal.raise_signal(signum))
+    assert ended.value.code == status
+    assert capsys.readouterr().err == "interrupted\n"

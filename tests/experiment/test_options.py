@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from tiny_task import Config
 
+from agents.maze_a2c import Config as Maze
 from plastic.errors import UserError
 from plastic.experiment.options import parse
+from tasks.images import Config as Images
 from tasks.omniglot import Config as Omniglot
 
 
@@ -129,6 +131,7 @@ def test_the_identity_leaves_out_the_places():
         ({"max_seconds": 0}, "--max-seconds: expected more than 0, got 0"),
         ({"max_seconds": float("inf")}, "--max-seconds: expected a finite number, got inf"),
         ({"lr": float("nan")}, "--lr: expected a finite number, got nan"),
+        ({"loss": "huber"}, "--loss: expected one of mse, l1, got huber"),
         ({"resume": True}, "--resume needs --out DIR"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -137,6 +140,16 @@ def test_an_option_that_makes_no_sense(given, message):
     """Red without the line of validate that names it."""
     with pytest.raises(UserError, match=message):
         Config(**given).validate()
+
+
+def test_a_word_is_checked_wherever_the_annotation_lists_it(tmp_path):
+    """Red if the words of an optional option, or those of a tuple, are taken for any."""
+    with pytest.raises(UserError, match="--start: expected one of uniform, orthogonal, published, None, got zero"):
+        Maze(start="zero").validate()
+    Maze(start=None).validate()
+    with pytest.raises(UserError, match="--test-mask: expected one of half, random, block, noise, got quarter"):
+        Images(test_mask=("random", "quarter")).validate()
+    Images(test_mask=("random", "noise"), test_dataset=("anything",)).validate()
 
 
 OMNIGLOT = {

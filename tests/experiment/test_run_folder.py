@@ -1,6 +1,7 @@
 """The run folder: claimed once, told what happened, rewound on resume."""
 
 import json
+import os
 import signal
 import subprocess
 from functools import cache
@@ -17,7 +18,7 @@ from tiny_task import Config, Task, main
 
 from plastic.errors import UserError
 from plastic.experiment import Interrupted, machine
-from plastic.experiment.run import refuse_taken
+from plastic.experiment.run import read_history, refuse_taken
 from plastic.kernels import build
 
 GROUPS = {"train", "eval", "plasticity", "time", "result"}
@@ -179,6 +180,25 @@ def test_the_log_is_rewound_to_the_checkpoint(start, folder, tail):
     with start(episodes=8, resume=True) as run:
         assert [row["episodes"] for row in run.history()] == [8]
     assert log.read_bytes() == before
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint_that_counts_on_it(start, folder, monkeypatch):
+    """Red if the power can take lines of the log and leave the checkpoint after them."""
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino) or fsync(number))
+    with start() as run:
+        del synced[:]
+        run.log(4, {"train/loss": 0.5})
+    assert (folder / "metrics.jsonl").stat().st_ino in synced
+
+
+def test_a_damaged_log_is_one_sentence(folder):
+    """Red if what JSON says of it is a traceback: a finished seed's log is read, and not rewound."""
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_bytes(b'{"episodes": 4}\n\xff\0\n{"episodes": 8}\n')
+    with pytest.raises(UserError, match=r"metrics.jsonl is damaged .*: put back an intact copy") as refusal:
+        read_history(folder)
+    assert "\n" not in str(refusal.value)
 
 
 def test_what_a_kill_left_half_written_is_removed(start, folder):

@@ -217,10 +217,13 @@ def test_every_condition_comes_to_one_result(folder, capsys):
 
 
 def test_what_is_done_is_not_done_again(folder):
-    """Red if a finished cell, or a whole, runs again; or if a whole that a new seed has outdated does not."""
+    """Red if a finished cell, or a whole, runs again; if a whole that a new seed has outdated does not; or if what a
+    kill left half-written stays."""
     run(folder, "--seeds", "2")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
+    (folder / ".sweep.json.1.part").write_text("half")  # what a kill left
     run(folder, "--seeds", "2")
+    assert not list(folder.glob(".*.part"))
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")} == before
     (folder / "light_task" / "seed-1" / "result.json").unlink()
     run(folder, "--seeds", "2")
