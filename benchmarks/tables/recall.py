@@ -46,17 +46,8 @@ CLAIMS = Claims(
             _FIFTY,
             (0, 0.01),
             "patterns/fair:error_rate_at_2000",
-            "under the schedule of the released program, where a pattern is shown once for 3 steps; that of the figure "
-            "is not known to us. The next row has a longer one",
-            good="low",
-        ),
-        Claim(
-            "the same, each pattern shown twice for 6 steps",
-            "less than 0.01",
-            _FIFTY,
-            (0, 0.01),
-            "patterns/fair-long:error_rate_at_2000",
-            "a longer schedule than the released program's",
+            "each pattern is shown once for 3 steps, as the released program is told for this figure; with longer "
+            "presentations, which are not the published ones, it gets there (in the table below)",
             good="low",
         ),
         Claim(
@@ -93,7 +84,8 @@ CLAIMS = Claims(
             read_by_eye(26, 28),
             "images/shared:test_sse",
             "{episodes:,} episodes, 16 an update, most of them with the last gap alone. The paper's own course has not "
-            "been run, so it is open whether ours is the reason, or the test on other pictures",
+            "been run, so it is open whether ours is the reason, or the test on other pictures. The command is of an "
+            "earlier default; it takes --lr 1e-3 --weight-pace 1 besides now",
             good="low",
             median=True,
         ),
