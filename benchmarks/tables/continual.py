@@ -119,8 +119,8 @@ def tables(folder: Path) -> Sequence[Table]:
         ),
         *_table(
             "SplitMNIST at a constant rate",
-            "Why the default lets the rate fall within each task: without it a seed can end its last task on an upswing of "
-            "the loss.",
+            "Why the default lets the rate fall within each task: without it a seed can end its last task on an "
+            "upswing of the loss.",
             {"average accuracy": "average_accuracy", "each seed": "average_accuracy#"},
             told("constant", folder),
             folder,
