@@ -26,7 +26,7 @@ def _row(result: Mapping[str, Any]) -> Iterator[str]:
         asked = result["asked"].get(way, {})
         wishes = [_blank(asked.get(wish)) for wish in ("required", "goal")]
         error = max(result["relative_errors"].get(way, {"": 0.0}).values())
-        told = (f"{floor['median']:.3g}" if floor else "", f"{error:.1e}" if error else "")
+        told = (number(floor["median"]) if floor else "", f"{error:.1e}" if error else "")
         cells = (way, _spread(times), _spread(fast), *wishes, *told)
         yield COLUMNS.format(*cells).rstrip()
     floor = result["floor"]
@@ -44,7 +44,7 @@ def _growth(works: Mapping[str, Any]) -> Iterator[str]:
         for axis, points in by_axis.items():
             yield f"{work}: {axis} {', '.join(str(point[axis]) for point in points)}"
             for way in points[0]["ms_per_episode"]:
-                times = ", ".join(f"{point['ms_per_episode'][way]:.3g}" for point in points)
+                times = ", ".join(number(point["ms_per_episode"][way]) for point in points)
                 yield f"  {way}: {times} ms an episode"
 
 
@@ -53,13 +53,18 @@ def _lengths(result: Mapping[str, Any]) -> Iterator[str]:
     for way, peaks in result["peak_mb"].items():
         slope = result["vectors_a_step"][way]
         added = "" if slope is None else f"; a step adds {slope:.3g} vectors of activity"
-        yield f"  {way}: {', '.join('unknown' if peak is None else f'{peak:.3g}' for peak in peaks)}{added}"
+        yield f"  {way}: {', '.join('unknown' if peak is None else number(peak) for peak in peaks)}{added}"
 
 
 def _spread(values: Mapping[str, float] | None) -> str:
     if values is None:
         return ""
-    return f"{values['median']:.3g} ({values['min']:.3g} to {values['max']:.3g})"
+    return f"{number(values['median'])} ({number(values['min'])} to {number(values['max'])})"
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _blank(value: float | None) -> str:

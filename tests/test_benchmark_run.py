@@ -13,7 +13,7 @@ from benchmarks import comparison, figures, floor, growth, lengths, rows, run
 from benchmarks.comparison import Way, compare, differences
 from benchmarks.floor import Rates, Work
 from benchmarks.memory import apart
-from benchmarks.tell import told
+from benchmarks.tell import number, told
 from plastic.errors import UserError
 
 CPU = torch.device("cpu")
@@ -111,7 +111,13 @@ def test_a_row_says_everything(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert result["work"] in lines
     assert all(way in lines for way in [*ways, *result["peak_mb"]])
     median = result["times_as_fast"][next(iter(compared))]["median"]
-    assert f"{median:.3g} (" in lines
+    assert f"{number(median)} (" in lines
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.8714, "0.871"), (53.17, "53.2"), (1288.4, "1,288"), (100.0, "100")])
+def test_a_number_has_three_digits_or_all_before_the_point(value: float, shown: str) -> None:
+    """Red when a second is shown as 1.29e+03 ms."""
+    assert number(value) == shown
 
 
 def test_a_small_row_is_small() -> None:
