@@ -153,11 +153,8 @@ def _finished(folder: Path, task: str, config: Options) -> dict[str, Any] | None
 
 
 def _outcome(result: Mapping[str, Any]) -> Outcome:
-    """What a seed came to, as its result.json has it."""
-    metrics = {
-        name: Estimate(found["mean"], math.nan if found["ci95"] is None else found["ci95"])
-        for name, found in result["metrics"].items()
-    }
+    """What a seed came to, as its result.json has it; an interval over seeds has no use for its own."""
+    metrics = {name: Estimate(found["mean"], math.nan) for name, found in result["metrics"].items()}
     return Outcome(result["dataset"], result["episodes"], result["seconds"], metrics)
 
 

@@ -125,17 +125,6 @@ def test_what_is_finished_is_read_and_not_run_again(folder, seeds):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_finished_result_without_an_interval_comes_back(folder):
-    """Red if an interval that is not there is read as a number, or not at all."""
-
-    def single(config, run):
-        return Outcome("noise", 1, 0.0, {"size": Estimate(0.25, float("nan"))})
-
-    first = conduct(Config(out=folder, seeds=2, **SMALL), "tiny", single)
-    assert conduct(Config(out=folder, seeds=2, resume=True, **SMALL), "tiny", _never) == first
-    assert _read(folder / "seed-0")["metrics"]["size"]["ci95"] is None
-
-
 def _damage(folder: Path) -> None:
     (folder / "result.json").write_text('{"task": ')
 
