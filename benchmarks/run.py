@@ -85,4 +85,4 @@ def draw(path: Path, results: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    program(lambda: main(tyro.cli(Arguments)))
+    program(lambda: main(tyro.cli(Arguments, prog="python -m benchmarks.run")))
