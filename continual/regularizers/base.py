@@ -104,7 +104,7 @@ class Quadratic(Regularizer):
             # a new tensor: who kept a hold of .grad still has the gradient of the task's loss alone
             p.grad = torch.addcmul(_grad(p), pull, importance, value=factor)
             if self.implicit:
-                p.grad /= 1 + self.implicit * factor * importance
+                p.grad /= torch.rsub(importance, 1, alpha=-self.implicit * factor)  # 1 + e k, in one pass
 
     def here(self) -> dict[str, Tensor]:
         """The parameters as they are."""
