@@ -1,6 +1,7 @@
 """Whatever the options, valid or not: a result, or one sentence, and never a traceback."""
 
 import json
+import os
 import shlex
 import sys
 import tempfile
@@ -103,7 +104,9 @@ def _labelled(dataset: str, data_dir: Any, wanted: str = "mnist") -> Labelled:
 
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data that is made in a moment, in place of files and the network; figures are composed, but not drawn."""
+    """Data that is made in a moment, in place of files and the network; figures are composed, but not drawn; nothing
+    waits for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda number: None)
     monkeypatch.setattr(tasks.images, "load_pictures", lambda dataset, folder, size: tiny_recall.blurs(max(2, size)))
     monkeypatch.setattr(tasks.omniglot, "load_characters", tiny_omniglot.load_characters)
     monkeypatch.setattr(tasks.omniglot, "load_digits", tiny_omniglot.load_characters)

@@ -130,7 +130,8 @@ def test_a_disk_that_is_full_from_the_start(disk):
 
 def test_a_disk_that_cannot_be_written(disk):
     """Red if the clean-up after a failed write hides what failed."""
-    main(Config(out=disk / "run", device="cpu"))
+    with pytest.raises(ZeroDivisionError):
+        main(Config(out=disk / "run", device="cpu"), lambda number: 1 / 0 if number == 10 else 1.0)
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(UserError, match=r"could not write .*: Read-only file system$"):
         main(Config(out=disk / "other", device="cpu"))
