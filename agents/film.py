@@ -12,6 +12,7 @@ from agents.networks import Agent
 from plastic.experiment import generator
 
 FRAME_MS = 80
+LARGER = 3  # times as wide as an environment's own rendering, to be seen on a page
 
 
 def filmed(agent: Agent, world: BatchedMaze, seed: int, device: torch.device) -> bytes:
@@ -30,7 +31,8 @@ def filmed(agent: Agent, world: BatchedMaze, seed: int, device: torch.device) ->
 
 def gif(pictures: list[Picture]) -> bytes:
     """Pictures (H, W, 3) as one file."""
-    frames = [Image.fromarray(picture).quantize(32) for picture in pictures]
+    height, width = (LARGER * side for side in pictures[0].shape[:2])
+    frames = [Image.fromarray(p).resize((width, height), Image.Resampling.NEAREST).quantize(32) for p in pictures]
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0)
     return file.getvalue()

@@ -133,7 +133,7 @@ def test_links_lead_somewhere(page):
     [
         ("patterns-and-images", lambda: results("patterns") | results("images")),
         ("omniglot", lambda: results("omniglot")),
-        ("agents", lambda: results("maze") | {"right_answers"}),
+        ("agents", lambda: results("maze") | results("cue")),
         (
             "continual",
             lambda: {*summary(torch.rand(1, 4, 3), importlib.import_module("continual.splitmnist").Config())},

@@ -21,6 +21,16 @@ CONDITIONS = {
 }
 
 
+CUES = {
+    "reward": "reward",
+    "right answers": "right_answers",
+    "second half - first": "reward_second_minus_first",
+    "who knows the target": "reward_oracle",
+    "a guess": "reward_random",
+}
+CUE_CONDITIONS = {"plastic, modulated": "modulated", "plastic, not modulated (Oja)": "oja", "plain": "rnn"}
+
+
 def _maze(run: str) -> tuple[str, ...]:
     return tuple(f"maze/{run}:{metric}" for metric in MAZE.values())
 
@@ -62,6 +72,15 @@ CLAIMS = Claims(
             minus="maze/rnn:reward",
         ),
         Claim(
+            "cues: modulated above not modulated",
+            "yes, no figure",
+            "Miconi et al. 2019, arXiv 2002.10585, section 4.1",
+            (0, math.inf),
+            "cue/modulated:reward",
+            "4 bits, 60 steps and {episodes:,} lives; the paper has 20 bits and 6,000,000: neither has begun to learn",
+            minus="cue/oja:reward",
+        ),
+        Claim(
             "one alpha a connection above one for all",
             "yes, no figure",
             _ICML,
@@ -83,5 +102,13 @@ TABLES = (
         "a fifth more seconds than the plastic one. One alpha for all learns 100 times slower than the rest.",
         tuple(MAZE),
         {label: _maze(run) for label, run in CONDITIONS.items()},
+    ),
+    Table(
+        "Cues",
+        "Which of four new cues of 4 bits is the target, 60 steps a life, 100 units, 32 lives an update. The paper has "
+        "20 bits, at least 120 steps and 6,000,000 lives, and finds that modulated networks learn it and others do "
+        "not; after a sixtieth of its lives, 3,125 updates, none of ours has begun to: this says nothing either way.",
+        tuple(CUES),
+        {label: tuple(f"cue/{run}:{metric}" for metric in CUES.values()) for label, run in CUE_CONDITIONS.items()},
     ),
 )

@@ -14,7 +14,9 @@ from tiny_agents import CUE, MAZE
 
 import agents.cue_a2c as cue
 import agents.maze_a2c as maze
+from agents.envs.drawing import SQUARE
 from agents.figures import steps_to_rewards
+from agents.film import LARGER
 from agents.learning import of_lives
 from plastic.errors import UserError
 
@@ -52,6 +54,7 @@ def test_a_run_leaves_everything_that_the_design_lists(folder, run, metrics, dra
         event = EventAccumulator(str(folder)).Reload().Images("after")[-1]
         assert event.encoded_image_string == (folder / "figures" / "after.gif").read_bytes()
         with Image.open(io.BytesIO(event.encoded_image_string)) as film:
+            assert film.width == film.height == (MAZE["size"] + 2) * SQUARE * LARGER
             assert film.n_frames > 10  # frames that are the same as the one before become one, shown for longer
             assert (event.width, event.height) == film.size
 
