@@ -111,9 +111,9 @@ def tables(folder: Path) -> Sequence[Table]:
         ),
         *_table(
             "SplitMNIST: the published finetuning baseline",
-            "Plain finetuning reaches more than the published 0.9275 with inputs of mean 0 and deviation 1; with pixels "
-            "from 0 to 1 it comes near it, between rates of 0.03 and 0.1. What was tried, and DHP-Softmax under what "
-            "comes nearest. Raw pixels, 0 to 255, diverge at the published rate of 0.01.",
+            "Plain finetuning reaches more than the published 0.9275 with inputs of mean 0 and deviation 1; with "
+            "pixels from 0 to 1 it comes near it, between rates of 0.03 and 0.1. What was tried, and DHP-Softmax under "
+            "what comes nearest. Raw pixels, 0 to 255, diverge at the published rate of 0.01.",
             ACCURACY,
             told("baseline", folder),
             folder,
@@ -207,6 +207,7 @@ FINETUNING = (
     "a baseline to be met: plain descent at a rate chosen on validation data forgets less, or more, than the poster's"
 )
 GAIN = "both sides have the same rate and strength here, chosen on validation data; what is left to gain is small"
+TIE = "a tie, and also where finetuning is brought near the published figure: see the table of what was tried"
 
 
 def claims(folder: Path) -> Claims:
@@ -237,7 +238,7 @@ def claims(folder: Path) -> Claims:
                     POSTER,
                     (0, math.inf) if gain > 0 else (-math.inf, 0),
                     ours["dhp"] if both else None,
-                    GAIN if both else NOT_RUN,
+                    NOT_RUN if not both else TIE if (benchmark, reg) == ("split", "none") else GAIN,
                     minus=ours["linear"] if both else None,
                 )
             )
