@@ -53,7 +53,7 @@ SMALL: dict[Any, dict[str, Any]] = {
     continual.splitcifar: {"widths": (2, 3, 4), "epochs": 1, "batch": 40, "importance_examples": 20},
     continual.analysis: {
         **{"claims": ("paths", "importances", "trace"), "hidden": (4, 4), "examples": 60, "steps": 3},
-        **{"flow_steps": 3, "tasks": 2, "epochs": 1, "updates": 1},
+        **{"walked": 30, "tasks": 2, "epochs": 1, "updates": 1},
     },
 }
 KEPT = {"out", "data_dir", "resume", "device"}

@@ -45,7 +45,7 @@ SUBJECTS = {
         {"cifar10": "--dataset real", "cifar100": "--dataset real --benchmark cifar100"},
     ),
     "continual.analysis": Subject(
-        "--claims paths importances trace --hidden 8 8 --examples 80 --steps 6 --flow-steps 4 --tasks 2 --epochs 1",
+        "--claims paths importances trace --hidden 8 8 --examples 80 --steps 6 --walked 40 --tasks 2 --epochs 1",
         {"mnist": "--dataset mnist"},
         checkpoints=False,
     ),
