@@ -170,6 +170,8 @@ def test_the_faults_are_counted_by_command_and_in_all():
         "tasks.b": {"faults": {"kill -9": {"tried": 4, "survived": 4}}},
     }
     result = {"command": "python -m benchmarks.faults", "seconds": 61, "machine": "1 core", "commands": commands}
+    assert "Not survived" not in faults.table(result).text
+    assert faults.table({**result, "lost": ["a: gone"]}).text.endswith("Not survived: a: gone.")
     made = faults.table(result)
     rows = [dict(zip(made.columns, row, strict=True)) for row in made.rows]
     assert [row["kill -9"] for row in rows] == ["2 of 3", "4 of 4", "6 of 7"]

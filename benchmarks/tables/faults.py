@@ -20,6 +20,8 @@ def table(result: Mapping[str, Any]) -> Published:
         "folder as it was (or, where the damage meant nothing, the result was that of an undisturbed run). "
         f"`{result['command']}`, {result['seconds'] / 60:.0f} minutes on {result['machine']}."
     )
+    if result.get("lost"):
+        text += f" Not survived: {'; '.join(result['lost'])}."
     rows = [(f"`{name}`", *(_cell(found["faults"].get(kind)) for kind in KINDS)) for name, found in _commands(result)]
     total = tuple(_cell(_sum(result, kind)) for kind in KINDS)
     return Published("Nothing lost", text, ("", *KINDS), (*rows, ("all", *total)))
