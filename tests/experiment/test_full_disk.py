@@ -12,6 +12,7 @@ from processes import Process
 from tiny_task import Config, main
 from torch.testing import assert_close
 
+from benchmarks.campaign.disks import Disk
 from plastic.errors import UserError
 from plastic.experiment import Run
 from plastic.experiment.figures import matrices
@@ -34,17 +35,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(tmp_path / "disk")], check=True)
 
 
-def _fill(disk: Path, leave: int = 0) -> None:
-    """Take all the space but ``leave`` bytes."""
-    with (disk / "ballast").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            pass
-        file.truncate(max(0, file.tell() - leave))
-
-
 @pytest.mark.parametrize("leave", [0, 4096, 8192, 16384], ids=lambda n: f"{n} bytes left")
 def test_a_disk_that_fills_up_in_training(disk, leave):
     """Red if any write of the loop is outside ``writing``, or TensorBoard's thread shows its traceback or hangs."""
@@ -53,7 +43,7 @@ def test_a_disk_that_fills_up_in_training(disk, leave):
 
     def on_step(number: int) -> float:
         if number == 6:
-            _fill(disk, leave)
+            Disk(disk).fill(leave)
             full[0] = True
         return 1.0
 
@@ -71,8 +61,8 @@ def test_a_run_goes_on_when_there_is_space_again(disk, tmp_path):
     given = {"device": "cpu", "episodes": 48, "batch": 2, "every": 8}
     main(Config(out=tmp_path / "undisturbed", **given))
     with pytest.raises(UserError, match="No space left"):
-        main(Config(out=disk / "run", **given), lambda number: (number == 14 and _fill(disk)) or 1.0)
-    (disk / "ballast").unlink()
+        main(Config(out=disk / "run", **given), lambda number: (number == 14 and Disk(disk).fill(0)) or 1.0)
+    Disk(disk).empty()
     main(Config(out=disk / "run", resume=True, **given))
     assert_close(left_by(disk / "run"), left_by(tmp_path / "undisturbed"), rtol=0, atol=0)
 
@@ -95,10 +85,10 @@ CALLS = {
 def test_each_way_to_write(start, disk, call, capfd):
     """Red if a call is outside ``writing``, or TensorBoard's thread shows a traceback (images)."""
     with start(out=disk / "run") as run:
-        _fill(disk)
+        Disk(disk).fill(0)
         with pytest.raises(UserError, match=r"could not write .*: No space left on device"):
             call(run)
-        (disk / "ballast").unlink()
+        Disk(disk).empty()
         if call is _many_images:  # the thread has ended: what follows must say so, too
             with pytest.raises(UserError, match="could not write"):
                 run.save({})
@@ -111,7 +101,7 @@ def test_each_way_to_write(start, disk, call, capfd):
 @pytest.mark.parametrize("draw", [False, True], ids=["scalars", "figures"])
 def test_the_command_on_a_full_disk(disk, draw):
     """Red if the command hangs, shows a traceback or does not end with status 2."""
-    _fill(disk, leave=60_000)
+    Disk(disk).fill(60_000)
     words = ["--out", str(disk / "run"), "--device", "cpu", "--episodes", "4000", "--every", "2"]
     ended = Process("tiny_task.py", [*words, "--draw" if draw else "--no-draw"], disk.parent).ended(within=60)
     assert ended.status == 2, ended
@@ -121,7 +111,7 @@ def test_the_command_on_a_full_disk(disk, draw):
 
 def test_a_disk_that_is_full_from_the_start(disk):
     """Red if making the folder or its first files is outside ``writing``."""
-    _fill(disk)
+    Disk(disk).fill(0)
     ended = Process("tiny_task.py", ["--out", str(disk / "run"), "--device", "cpu"], disk.parent).ended(within=60)
     assert ended.status == 2, ended
     assert ended.err.startswith("error: could not write ")
