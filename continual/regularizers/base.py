@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from continual.importance import Answer, Batches
+from plastic.kernels.penalty import pull_
 
 
 def slow_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -96,20 +97,17 @@ class Quadratic(Regularizer):
 
     @torch.no_grad()
     def add_penalty_grad_(self) -> None:
-        if "importance" not in self.tensors or self.strength == 0:
-            return
-        for name, p in self.parameters.items():
-            pull, importance = p - self.tensors["anchor"][name], self.tensors["importance"][name]
-            factor = 2 * self.FACTOR * self.strength
-            # a new tensor: who kept a hold of .grad still has the gradient of the task's loss alone
-            p.grad = torch.addcmul(_grad(p), pull, importance, value=factor)
-            if self.implicit:
-                p.grad /= torch.rsub(importance, 1, alpha=-self.implicit * factor)  # 1 + e k, in one pass
+        if "importance" in self.tensors and self.strength:
+            for name, p in self.parameters.items():
+                self._pull_(name, p)
+
+    def _pull_(self, name: str, p: nn.Parameter, path: Tensor | None = None) -> None:
+        """Add the penalty to the gradient of one parameter; for ``path`` see ``pull_``."""
+        anchor, importance = self.tensors["anchor"][name], self.tensors["importance"][name]
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+        pull_(p.grad, p, anchor, importance, 2 * self.FACTOR * self.strength, self.implicit, path)
 
     def here(self) -> dict[str, Tensor]:
         """The parameters as they are."""
         return {name: p.detach().clone() for name, p in self.parameters.items()}
-
-
-def _grad(parameter: nn.Parameter) -> Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad

@@ -11,7 +11,7 @@ class SI(Quadratic):
     """penalty = strength · sum_i Omega_i (theta_i - theta*_i)², no factor of 1/2.
 
     In every step w_i <- w_i - g_i delta_i: g the gradient of the task's loss alone, without the penalty; delta the
-    change that the optimizer really made. After a task
+    change that the optimizer really made, which implicit steps know beforehand. After a task
 
         Omega_i <- max(0, Omega_i + w_i / (Delta_i² + xi)),   Delta_i = theta_i - theta*_i,
 
@@ -30,24 +30,29 @@ class SI(Quadratic):
         self.xi = xi
         self.tensors = {"anchor": self.here(), "path": self._zeros()}
         self._gradient: dict[str, Tensor | None] = {}
-        self._before = self.here()
+        self._before: dict[str, Tensor] = {}
 
     def _zeros(self) -> dict[str, Tensor]:
         return {name: torch.zeros_like(p, requires_grad=False) for name, p in self.parameters.items()}
 
     @torch.no_grad()
     def add_penalty_grad_(self) -> None:
-        self._gradient = {name: p.grad for name, p in self.parameters.items()}
+        path, held = self.tensors["path"], "importance" in self.tensors and self.strength
         for name, p in self.parameters.items():
-            self._before[name].copy_(p)
-        super().add_penalty_grad_()
+            if not self.implicit:  # whatever the optimizer makes of the gradient: seen after the step
+                self._gradient[name] = None if p.grad is None else p.grad.clone()
+                self._before[name] = p.detach().clone()
+            if held:
+                self._pull_(name, p, path[name] if self.implicit else None)
+            elif self.implicit and p.grad is not None:
+                path[name].addcmul_(p.grad, p.grad, value=self.implicit)
 
     @torch.no_grad()
     def after_step(self) -> None:
-        for name, p in self.parameters.items():
-            gradient, step = self._gradient[name], self._before[name].sub_(p)  # minus delta
-            if gradient is not None:
-                self.tensors["path"][name].addcmul_(gradient, step)
+        for name, before in self._before.items():
+            if (gradient := self._gradient[name]) is not None:
+                self.tensors["path"][name].addcmul_(gradient, before - self.parameters[name])  # minus delta
+        self._gradient, self._before = {}, {}
 
     @torch.no_grad()
     def end_task(self, loader: Batches = (), answer: Answer | None = None) -> None:

@@ -309,6 +309,29 @@ def test_an_implicit_step_follows_the_penalty_where_it_ends(name):
     assert held
 
 
+def test_si_knows_the_change_of_an_implicit_step_beforehand():
+    """In a task without and one with importance. Red if the path takes the gradient with the penalty in it twice, or
+    the rate is left out."""
+    model = _model()
+    si = SI(model, 5.0, xi=0.01)
+    si.implicit = rate = 0.3
+    for task in range(2):
+        x, y = _data(task)
+        descent = torch.optim.SGD(model.parameters(), lr=rate)
+        path = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+        for _ in range(4):
+            descent.zero_grad()
+            F.cross_entropy(model(x).flatten(0, 1), y.flatten()).backward()
+            before = {name: (p.detach().clone(), p.grad.clone()) for name, p in model.named_parameters()}
+            si.add_penalty_grad_()
+            descent.step()
+            si.after_step()
+            for name, p in model.named_parameters():
+                path[name] += before[name][1] * (before[name][0] - p.detach())
+        assert_close(si.tensors["path"], path, **TIGHT)
+        si.end_task()
+
+
 def test_a_steep_penalty_runs_away_explicitly_and_not_implicitly():
     """e k = 6 > 2. Red if the implicit step is left out."""
     for implicit in (0.0, 0.1):

@@ -16,6 +16,7 @@
 
 #include "backward.h"
 #include "forward.h"
+#include "penalty.h"
 
 #define EXPORT(NAME, REAL)                                                                                         \
     extern "C" void forward_##NAME(const Sequence<REAL> *s) {                                                      \
@@ -23,6 +24,10 @@
     }                                                                                                              \
     extern "C" void backward_##NAME(const Sequence<REAL> *s) {                                                     \
         s->clip < INFINITY ? run_backward<true>(*s) : run_backward<false>(*s);                               \
+    }                                                                                                              \
+    extern "C" void pull_##NAME(Int count, Int threads, REAL *gradient, const REAL *parameter, const REAL *anchor, \
+                                const REAL *importance, double factor, double rate, REAL *path) {                  \
+        pull<REAL>(count, threads, gradient, parameter, anchor, importance, factor, rate, path);                   \
     }
 
 EXPORT(float32, float)
