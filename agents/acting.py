@@ -9,6 +9,7 @@ from torch import Tensor
 from agents.a2c import Lives
 from agents.envs.world import World
 from agents.networks import Agent
+from plastic.acting import one_thread
 
 
 def gumbel(shape: tuple[int, ...], chance: torch.Generator) -> Tensor:
@@ -40,7 +41,8 @@ def act(
     for step in range(length):
         see(step)
         activity, state = agent.core.step(observation, state)
-        action = (agent.policy(activity) + noise[step]).argmax(-1)
+        with one_thread():
+            action = (agent.policy(activity) + noise[step]).argmax(-1)
         moment = world.step(action)
         inputs.append(observation)
         actions.append(action)

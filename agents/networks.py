@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from plastic import PlasticLSTMCell, PlasticLSTMState, PlasticRNN
+from plastic import Acting, PlasticLSTMCell, PlasticLSTMState, PlasticRNN
 from plastic.coefficients import Alpha
 
 Model = Literal["plastic", "rnn", "lstm", "plastic_lstm"]
@@ -45,18 +45,18 @@ class Recurrent(nn.Module):
         super().__init__()
         self.rnn = PlasticRNN(inputs, units, rule, alpha, eta)
 
-    def begin(self, batch: int) -> Any:
-        return self.rnn.initial_state(batch)
+    def begin(self, batch: int) -> Acting:
+        return Acting(self.rnn.cell, self.rnn.initial_state(batch))
 
-    def step(self, input: Tensor, state: Any) -> tuple[Tensor, Any]:
-        return self.rnn.cell.step_(input, state)
+    def step(self, input: Tensor, state: Acting) -> tuple[Tensor, Acting]:
+        return state(input), state
 
     def forward(self, inputs: Tensor) -> Tensor:
         activity: Tensor = self.rnn(inputs)[0]
         return activity
 
-    def plasticity(self, state: Any) -> dict[str, float]:
-        return _plasticity(self.rnn.cell, state)
+    def plasticity(self, state: Acting) -> dict[str, float]:
+        return _plasticity(self.rnn.cell, state.state)
 
 
 class PlasticLSTM(nn.Module):

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from plastic import functional as PF
 from plastic.coefficients import Alpha, alpha_kind, alpha_parameter, eta_parameter, factory_options, reset_alpha
 from plastic.functional import PlasticState
-from plastic.kernels import common, compiled, sequence, stepwise
 from plastic.kernels.common import NONLINEARITIES
 from plastic.kernels.sequence import Backend
 from plastic.rules import Rule, as_rule
@@ -24,7 +23,7 @@ class PlasticRNNCell(nn.Module):
         alpha: ``full`` (N, N), ``neuron`` (N,), ``shared`` (), or ``none``: ``torch.nn.RNNCell``.
         eta: initial plasticity rate, learned; a number, or a tensor (N,) for one rate a unit.
         nonlinearity: ``tanh`` or ``relu``.
-        backend: what runs ``step_`` and, in ``PlasticRNN``, a sequence: ``auto``, ``torch``, ``compiled`` or
+        backend: what runs ``plastic.Acting`` and, in ``PlasticRNN``, a sequence: ``auto``, ``torch``, ``compiled`` or
             ``triton`` (see ``plastic.functional.plastic_rnn``).
 
     Parameters are (pre, post): ``weight_ih`` (I, N), ``weight`` (N, N), ``bias`` (N,), ``alpha``, ``eta``, and
@@ -111,32 +110,6 @@ class PlasticRNNCell(nn.Module):
                 *PF.retroactive_step(state.trace, state.eligibility, state.hidden, post, self.eta, self.rule, m),
             )
         return post, PlasticState(post, PF.trace_step(state.trace, state.hidden, post, self.eta, self.rule, m))
-
-    @torch.no_grad()
-    def step_(self, input: Tensor, state: PlasticState) -> tuple[Tensor, PlasticState]:
-        """``forward`` without gradients, in place on the traces of ``state``: for acting, where a step is asked once.
-
-        The state that is returned has the same traces; the one that was given is no longer what it was.
-        """
-        if self.alpha is None or self.eta is None or state.trace is None:
-            return self.forward(input, state)
-        drive = self.project(input)
-        given = (drive, state.hidden, state.trace, self.weight, self.alpha, self.eta)
-        kernel = sequence.choose(self.backend, self.rule, True, 0, (*given, *(self.modulator or ())))
-        plain = state.trace.is_contiguous() and not torch._C._are_functorch_transforms_active()  # one piece of memory
-        if kernel == "compiled" and plain:
-            post = compiled.step_(*given, self.modulator, self.rule, self.nonlinearity)
-            return post, state._replace(hidden=post)
-        if self.alpha.dim() == 2:  # weight + alpha * trace in one pass
-            effective = torch.addcmul(self.weight, self.alpha, state.trace)
-            recurrent = (state.hidden.unsqueeze(1) @ effective).squeeze(1)
-        else:
-            recurrent = PF.plastic_linear(state.hidden, self.weight, self.alpha, state.trace)
-        post = NONLINEARITIES[self.nonlinearity][0](recurrent + drive)
-        m = None if self.modulator is None else torch.tanh(post @ self.modulator[0] + self.modulator[1]).unsqueeze(-1)
-        traces = [state.trace] if state.eligibility is None else [state.trace, state.eligibility]
-        stepwise.advance_(traces, state.hidden, *common.vectors(self.rule, post, self.eta, m), m, self.rule)
-        return post, state._replace(hidden=post)
 
     def extra_repr(self) -> str:
         alpha = alpha_kind(self.alpha)

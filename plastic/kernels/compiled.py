@@ -6,7 +6,7 @@ it, some steps at once and of two episodes a thread at a time.
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,8 +27,8 @@ class _Sequence(ctypes.Structure):
     _fields_ = (
         [(name, ctypes.c_int64) for name in ("steps", "batch", "units", "decay", "relu", "threads")]
         + [("clip", ctypes.c_double)]
-        + [(name, ctypes.c_void_p) for name in ("input", "clamp", "clamped", "hidden", "weight", "alpha", "eta")]
-        + [(name, ctypes.c_void_p) for name in ("m_weight", "m_bias", "posts", "trace")]
+        + [(name, ctypes.c_void_p) for name in ("input", "clamp", "clamped", "hidden", "before", "weight", "alpha")]
+        + [(name, ctypes.c_void_p) for name in ("eta", "m_weight", "m_bias", "posts", "trace")]
         + [("trace_stride", ctypes.c_int64), ("scratch", ctypes.c_void_p)]
         + [("slots", ctypes.c_int64), ("g_posts", ctypes.c_void_p), ("g_trace", ctypes.c_void_p)]
         + [("g_trace_in", ctypes.c_int64)]
@@ -57,45 +57,54 @@ def forward(x: Tensors, plan: Plan) -> tuple[Tensor, Tensor]:
         trace = x.input.new_zeros(replicas, batch, units, units)
     else:
         trace = x.trace.clone(memory_format=torch.contiguous_format)
-    return forward_(x, plan, trace), trace
-
-
-def forward_(x: Tensors, plan: Plan, trace: Tensor) -> Tensor:
-    """The activity (T, 1, B, N), in place on a contiguous trace (1, B, N, N)."""
     posts = torch.empty_like(x.input, memory_format=torch.contiguous_format)
-    units = x.input.shape[-1]
     scratch = x.input.new_empty(torch.get_num_threads() * 6 * units)
     _call("forward", x, plan, posts, trace=trace, trace_stride=units * units, scratch=scratch)
-    return posts
+    return posts, trace
 
 
-@torch.compiler.disable
-def step_(
-    drive: Tensor,
-    hidden: Tensor,
-    trace: Tensor,
-    weight: Tensor,
-    alpha: Tensor,
-    eta: Tensor,
-    modulator: tuple[Tensor, Tensor] | None,
-    rule: Rule,
-    nonlinearity: str,
-) -> Tensor:
-    """One free step without gradients: the activity (B, N), in place on a contiguous trace (B, N, N)."""
-    m_weight, m_bias = modulator or (None, None)
-    x = Tensors(
-        input=drive.unsqueeze(0).unsqueeze(0),
-        clamp=None,
-        hidden=hidden.unsqueeze(0),
-        weight=weight.unsqueeze(0),
-        trace=None,
-        eligibility=None,
-        alpha=alpha.reshape(1, *[1] * (2 - alpha.dim()), *alpha.shape),
-        eta=eta.reshape(1, 1, -1),
-        m_weight=None if m_weight is None else m_weight.view(1, 1, -1),
-        m_bias=None if m_bias is None else m_bias.view(1, 1, 1),
-    )
-    return forward_(x, Plan(rule, nonlinearity, (0,), (False,), "compiled"), trace.unsqueeze(0))[0, 0]
+class Steps:
+    """Free steps without gradients, one a call, for B episodes: ``post = steps(drive)``, drive and post (B, N).
+
+    What a step writes is written when the next one asks, so that each connection is visited once a step; ``trace``
+    (B, N, N), which is rewritten in place, is up to date after ``settle``. Parameters are those of the beginning.
+    """
+
+    def __init__(self, hidden: Tensor, trace: Tensor, parameters: Mapping[str, Tensor | None], plan: Plan) -> None:
+        threads, (batch, units) = torch.get_num_threads(), hidden.shape
+        self.hidden = hidden
+        self.before: Tensor | None = None  # what the last step owes a write from
+        self._kept = [trace, hidden.new_empty(threads * 6 * units), *(v for v in parameters.values() if v is not None)]
+        self._sequence = _Sequence(
+            batch=batch,
+            units=units,
+            threads=threads,
+            trace=trace.data_ptr(),
+            trace_stride=units * units,
+            scratch=self._kept[1].data_ptr(),
+            **_of(plan),
+            **{name: value.data_ptr() for name, value in parameters.items() if value is not None},
+        )
+        self._live = _function("live", hidden.dtype)
+
+    def __call__(self, drive: Tensor) -> Tensor:
+        post = torch.empty_like(drive)
+        self._step(1, drive.data_ptr(), post.data_ptr())
+        self.hidden, self.before = post, self.hidden
+        return post
+
+    def settle(self) -> None:
+        """Write what is owed."""
+        if self.before is not None:
+            self._step(0, None, None)
+            self.before = None
+
+    def _step(self, steps: int, drive: int | None, post: int | None) -> None:
+        sequence = self._sequence
+        sequence.steps, sequence.input, sequence.posts = steps, drive, post
+        sequence.hidden = self.hidden.data_ptr()
+        sequence.before = None if self.before is None else self.before.data_ptr()
+        self._live(ctypes.byref(sequence))
 
 
 def backward(x: Tensors, plan: Plan, posts: Tensor, grads: Sequence[Tensor | None]) -> Tensors:
@@ -167,10 +176,7 @@ def _call(name: str, x: Tensors, plan: Plan, posts: Tensor, **rest: Tensor | int
         "steps": steps,
         "batch": batch,
         "units": units,
-        "decay": DECAY[type(plan.rule)],
-        "relu": int(plan.nonlinearity == "relu"),
         "threads": torch.get_num_threads(),
-        "clip": float("inf") if plan.rule.clip is None else plan.rule.clip,
         "input": x.input.contiguous(),
         "clamp": None if x.clamp is None else x.clamp.contiguous(),
         "clamped": torch.tensor(plan.clamped),
@@ -184,6 +190,19 @@ def _call(name: str, x: Tensors, plan: Plan, posts: Tensor, **rest: Tensor | int
         **rest,
     }
     pointers = {k: v.data_ptr() if isinstance(v, Tensor) else v for k, v in given.items()}
-    function = getattr(library(), f"{name}_{str(posts.dtype).removeprefix('torch.')}")
+    _function(name, posts.dtype)(ctypes.byref(_Sequence(**pointers, **_of(plan))))
+
+
+def _of(plan: Plan) -> dict[str, Any]:
+    """What a sequence is told of its rule."""
+    return {
+        "decay": DECAY[type(plan.rule)],
+        "relu": int(plan.nonlinearity == "relu"),
+        "clip": float("inf") if plan.rule.clip is None else plan.rule.clip,
+    }
+
+
+def _function(name: str, dtype: torch.dtype) -> Any:
+    function = getattr(library(), f"{name}_{str(dtype).removeprefix('torch.')}")
     function.argtypes, function.restype = (ctypes.POINTER(_Sequence),), None
-    function(ctypes.byref(_Sequence(**pointers)))
+    return function

@@ -134,8 +134,8 @@ def test_looking_back_keeps_no_trace_a_step(model, rule):
 def test_acting_keeps_nothing():
     """Red when: acting builds a graph."""
     world = BatchedMaze(Maze(size=3, length=5))
-    lives, state = act(made(world), world, 2, *chances())
-    assert not any(value.requires_grad for value in (*lives, state.hidden, state.trace))
+    lives, acting = act(made(world), world, 2, *chances())
+    assert not any(value.requires_grad for value in (*lives, acting.state.hidden, acting.state.trace))
 
 
 def test_published_weights():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from plastic import Hebb, PlasticRNN, PlasticRNNCell, PlasticState, reference
+from plastic import Acting, Hebb, PlasticRNN, PlasticRNNCell, PlasticState, reference
 from plastic import functional as PF
 from plastic.kernels import build, compiled, sequence
 from plastic.rules import as_rule
@@ -209,30 +209,58 @@ def test_tanh_to_a_few_units_in_the_last_place(dtype):
 @pytest.mark.parametrize("alpha", ["full", "neuron", "shared"])
 @pytest.mark.parametrize("rule", [*RULES, Hebb(clip=0.1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_step_in_place_is_that_of_torch(rule, alpha, dtype, random):
-    """Red when: a step in place answers with the trace that it has written, or does not write it."""
+def test_acting_is_that_of_torch(rule, alpha, dtype, random):
+    """Red when: a step answers with the trace that it has written, or with the one before the last; or when a look at
+    the state writes what is owed twice, or not."""
     cell = PlasticRNNCell(4, 6, rule, alpha, eta=0.2, dtype=dtype, backend="compiled")
     plain = PlasticRNNCell(4, 6, rule, alpha, eta=0.2, dtype=dtype, backend="torch")
     plain.load_state_dict(cell.state_dict())
     with torch.no_grad():
         for each in (cell, plain):
             each.alpha.mul_(100)
-    state, expected = cell.initial_state(3), plain.initial_state(3)
-    for x in (3 * random(9, 3, 4)).to(dtype):
-        trace = state.trace
-        (found, state), (output, expected) = cell.step_(x, state), plain.step_(x, expected)
-        assert state.trace is trace
-        assert_close((found, state.trace), (output, expected.trace))
-    assert trace.abs().max() > 0
+    ours, theirs = (Acting(each, each.initial_state(3)) for each in (cell, plain))
+    for t, x in enumerate((3 * random(9, 3, 4)).to(dtype)):
+        assert_close(ours(x), theirs(x))
+        if t in (0, 3, 4, 8):
+            assert_close(ours.state, theirs.state)
+    assert ours.state.trace.abs().max() > 0
 
 
-def test_a_step_of_a_trace_that_is_not_contiguous(random):
-    """Red when: the compiled step takes rows of a transposed trace for its columns."""
+def test_acting_on_a_trace_that_is_not_contiguous(random):
+    """Red when: the compiled step takes rows of a transposed trace for its columns, or writes into it."""
     cell = PlasticRNNCell(4, 6, "oja", eta=0.2, dtype=torch.float64)
     hidden, trace, x = random(3, 6), random(3, 6, 6).mT, random(3, 4)
-    expected, after = cell(x, PlasticState(hidden, trace.clone()))
-    found, state = cell.step_(x, PlasticState(hidden, trace))
-    assert_close((found, state.trace), (expected.detach(), after.trace.detach()))
+    given = trace.clone()
+    expected, after = cell(x, PlasticState(hidden, given))
+    acting = Acting(cell, PlasticState(hidden, trace))
+    assert_close((acting(x), acting.state.trace), (expected.detach(), after.trace.detach()))
+    assert torch.equal(trace, given)
+
+
+def test_acting_refuses_inputs_of_another_shape(random):
+    """Red when: the compiled step reads past the end of a smaller batch."""
+    acting = Acting(PlasticRNNCell(4, 6), PlasticRNNCell(4, 6).initial_state(3))
+    with pytest.raises(ValueError, match=r"input: expected \(3, 4\)"):
+        acting(torch.zeros(2, 4))
+
+
+FORKED = """
+import os, torch
+from plastic import PlasticRNN
+torch.set_num_threads(3)
+rnn, x = PlasticRNN(3, 5, backend="compiled"), torch.randn(4, 9, 3)
+expected = rnn(x)[0]
+child = os.fork()
+if not child:
+    os._exit(0 if torch.equal(rnn(x)[0], expected) and torch.equal(rnn(x)[0], expected) else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    """Red when: it takes its parent's, which are not there, and waits for them."""
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], timeout=120, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
 
 
 class Own(Hebb):
@@ -248,7 +276,7 @@ def test_what_cannot_be_compiled_runs_in_torch_or_says_so(random):
         with pytest.raises(ValueError, match=reason):
             rnn(x)
         with pytest.raises(ValueError, match=reason):
-            rnn.cell.step_(x[0], rnn.initial_state(1))
+            Acting(rnn.cell, rnn.initial_state(1))
         rnn.cell.backend = "auto"
         rnn(x)
     with pytest.raises(ValueError, match="expected one of auto, torch, compiled, triton, got 'fast'"):

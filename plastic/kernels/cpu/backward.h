@@ -234,40 +234,46 @@ struct Backward {
     void span(const Real *const (&raw)[E], Int t, Int i, Int j, Real limit, Real (&sums)[E][R]) {
         using V = Vector<Real, L>;
         const Int N = s.units;
-        const Real *pre[E], *before[E], *keep[E], *add[E];
+        // taken out of memory once: a store might change them, for all the compiler knows
+        const Real *const weights = s.weight + i * N, *const alphas = s.alpha + i * N;
+        const Real *raws[E], *keep[E], *add[E], *drives[E];
+        Real *const coefficients = g_alpha + i * N, *slopes[E], *owes[E], *asks[E], pre[E][R], before[E][R];
         const bool last = t == s.steps;  // the step that does nothing has no pre: its drive has no gradient
         for (int e = 0; e < E; e++) {
-            pre[e] = s.pre(last ? t - 1 : t, b + e) + i;
-            before[e] = s.pre(t ? t - 1 : 0, b + e) + i;
-            keep[e] = retain[e] + t * N, add[e] = write[e] + t * N;
+            for (int r = 0; r < R; r++) {
+                pre[e][r] = s.pre(last ? t - 1 : t, b + e)[i + r];
+                before[e][r] = s.pre(t ? t - 1 : 0, b + e)[i + r];
+            }
+            raws[e] = raw[e] + i * N, slopes[e] = slope[e] + i * N, drives[e] = g[e];
+            keep[e] = retain[e] + t * N, add[e] = write[e] + t * N, owes[e] = owed[e], asks[e] = asked[e];
         }
         V sum[E][R] = {};
         for (; j + L <= N; j += L) {
             V drive[E], kept[E], added[E], owing[E], asking[E];
             for (int e = 0; e < E; e++) {
-                drive[e] = load<L>(g[e] + j), kept[e] = load<L>(keep[e] + j), added[e] = load<L>(add[e] + j);
-                owing[e] = load<L>(owed[e] + j), asking[e] = load<L>(asked[e] + j);
+                drive[e] = load<L>(drives[e] + j), kept[e] = load<L>(keep[e] + j), added[e] = load<L>(add[e] + j);
+                owing[e] = load<L>(owes[e] + j), asking[e] = load<L>(asks[e] + j);
             }
             for (int r = 0; r < R; r++) {
-                const Int at = (i + r) * N + j;
-                const V weight = load<L>(s.weight + at), alpha = load<L>(s.alpha + at);
-                V g_coefficient = load<L>(g_alpha + at);
+                const Int at = r * N + j;
+                const V weight = load<L>(weights + at), alpha = load<L>(alphas + at);
+                V g_coefficient = load<L>(coefficients + at);
                 for (int e = 0; e < E; e++) {
-                    const V had = load<L>(raw[e] + at), h = Clip ? clipped(had, limit) : had;
-                    V d = load<L>(slope[e] + at);
+                    const V had = load<L>(raws[e] + at), h = Clip ? clipped(had, limit) : had;
+                    V d = load<L>(slopes[e] + at);
                     sum[e][r] += d * added[e];
                     sum[e][r] += (weight + alpha * h) * drive[e];
                     const V outer = pre[e][r] * drive[e];
                     g_coefficient += h * outer;
                     d = d * kept[e] + alpha * outer;
                     if constexpr (Clip) d = (had <= limit) & (had >= -limit) ? d : V{};
-                    store(slope[e] + at, d);
+                    store(slopes[e] + at, d);
                     owing[e] += d * had;
                     asking[e] += before[e][r] * d;
                 }
-                store(g_alpha + at, g_coefficient);
+                store(coefficients + at, g_coefficient);
             }
-            for (int e = 0; e < E; e++) store(owed[e] + j, owing[e]), store(asked[e] + j, asking[e]);
+            for (int e = 0; e < E; e++) store(owes[e] + j, owing[e]), store(asks[e] + j, asking[e]);
         }
         for (int e = 0; e < E; e++)
             for (int r = 0; r < R; r++)

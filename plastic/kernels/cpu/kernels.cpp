@@ -22,6 +22,9 @@
     extern "C" void forward_##NAME(const Sequence<REAL> *s) {                                                      \
         s->clip < INFINITY ? run_forward<true>(*s) : run_forward<false>(*s);                                 \
     }                                                                                                              \
+    extern "C" void live_##NAME(const Sequence<REAL> *s) {                                                         \
+        s->clip < INFINITY ? run_live<true>(*s) : run_live<false>(*s);                                       \
+    }                                                                                                              \
     extern "C" void backward_##NAME(const Sequence<REAL> *s) {                                                     \
         s->clip < INFINITY ? run_backward<true>(*s) : run_backward<false>(*s);                               \
     }                                                                                                              \

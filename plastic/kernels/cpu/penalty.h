@@ -3,31 +3,19 @@
 #pragma once
 
 #include <algorithm>
-#include <system_error>
-#include <thread>
-#include <vector>
 
+#include "crew.h"
 #include "lanes.h"
 
 namespace {
 
-constexpr Int SHARE = 1 << 16;  // numbers that are worth a thread
+constexpr Int PART = 1 << 15;  // numbers that a thread takes at a time
 
-// work(from, to) for all of count numbers; what a number becomes does not depend on how they are shared out.
+// work(from, to) for all of count numbers.
 template <class Work>
 void share(Int count, Int threads, Work work) {
-    threads = std::clamp<Int>(count / SHARE, 1, threads);
-    Int each = (count + threads - 1) / threads;
-    std::vector<std::thread> others;
-    Int begun = 1;
-    try {
-        for (; begun < threads; begun++)
-            others.emplace_back(work, begun * each, std::min(count, (begun + 1) * each));
-    } catch (const std::system_error &) {  // no more threads are to be had: this one does the rest
-        work(begun * each, count);
-    }
-    work(0, std::min(count, each));
-    for (auto &other : others) other.join();
+    Crew::deal((count + PART - 1) / PART, threads,
+               [&](Int part, Int) { work(part * PART, std::min(count, (part + 1) * PART)); });
 }
 
 // gradient = t = (gradient + k d) / (1 + rate k), k = factor importance, d = parameter - anchor;

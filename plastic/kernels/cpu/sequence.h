@@ -2,11 +2,7 @@
 
 #pragma once
 
-#include <atomic>
-#include <system_error>
-#include <thread>
-#include <vector>
-
+#include "crew.h"
 #include "lanes.h"
 
 namespace {
@@ -21,6 +17,7 @@ struct Sequence {
     const bool *clamp;      // (T, B, N), or null
     const bool *clamped;    // (T,): every unit of every episode takes its input
     const Real *hidden;     // (B, N)
+    const Real *before;     // (B, N): what live, which has hidden as post, owes a write from; null: nothing
     const Real *weight, *alpha;  // (N, N)
     const Real *eta;             // (N,)
     const Real *m_weight, *m_bias;  // (N,), (1,): of the signal that takes eta's place in write; null: none
@@ -64,19 +61,10 @@ void vectors(const Sequence<Real> &s, const Real *post, const Real *m, Real *ret
 template <class Work>
 void deal(Int batch, Int slots, Int threads, Work work) {
     Int pairs = (batch + 1) / 2, each = slots ? (pairs + slots - 1) / slots : 0;
-    std::atomic<Int> next{0};
-    auto serve = [&](Int thread) {
-        for (Int slot; (slot = next++) < slots;)
-            for (Int pair = slot * each; pair < (slot + 1) * each && pair < pairs; pair++)
-                work(2 * pair, 2 * pair + 2 <= batch ? 2 : 1, slot, thread);
-    };
-    std::vector<std::thread> others;
-    try {
-        for (Int thread = 1; thread < threads && thread < slots; thread++) others.emplace_back(serve, thread);
-    } catch (const std::system_error &) {  // no more threads are to be had: those that are there do all
-    }
-    serve(0);
-    for (auto &other : others) other.join();
+    Crew::deal(slots, threads, [&](Int slot, Int thread) {
+        for (Int pair = slot * each; pair < (slot + 1) * each && pair < pairs; pair++)
+            work(2 * pair, 2 * pair + 2 <= batch ? 2 : 1, slot, thread);
+    });
 }
 
 }  // namespace
