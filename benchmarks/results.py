@@ -12,6 +12,7 @@ from typing import Any
 import tyro
 
 from benchmarks.tables import CLAIMS, INTRODUCTION, PUBLISHED, TABLES, Published, Table, faults
+from benchmarks.tables import figures as redrawn
 from benchmarks.tables.claims import Claim, Claims, Measured, Metric, difference, measured, verdict
 from plastic.errors import UserError
 from plastic.experiment import program
@@ -169,6 +170,7 @@ def page(folder: Path) -> str:
     lines = ["# Results", "", INTRODUCTION, ""]
     for claims in CLAIMS:
         lines += render_claims(claims, folder)
+    lines += redrawn.section(folder)
     for published in PUBLISHED:
         lines += given(published)
     for table in TABLES:

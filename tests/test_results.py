@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results import main, render, render_claims, span
-from benchmarks.tables import Claims, Table, faults
+from benchmarks.tables import Claims, Table, faults, figures
 from benchmarks.tables.claims import Claim, Measured, difference, measured, read_by_eye, verdict
 from plastic.errors import UserError
 from plastic.experiment import Estimate
@@ -178,3 +178,12 @@ def test_the_faults_are_counted_by_command_and_in_all():
     assert [row["damaged data"] for row in rows] == ["5 of 5", "none", "5 of 5"]
     assert rows[-1]["SIGTERM"] == "none"
     assert "1 minutes on 1 core" in made.text
+
+
+def test_a_figure_is_shown_where_its_picture_is(tmp_path):
+    """Red if a picture that is not there is shown, or a figure without any is named."""
+    (tmp_path / "maze").mkdir()
+    (tmp_path / "maze" / "reward.png").touch()
+    lines = figures.section(tmp_path)
+    (shown,) = (figure for figure in figures.REDRAWN if "maze/reward.png" in figure.pictures)
+    assert lines[2:] == [f"**{shown.shows}** ({shown.source})", "", f"![{shown.shows}](results/maze/reward.png)", ""]
