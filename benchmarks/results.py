@@ -91,7 +91,8 @@ def render(table: Table, folder: Path) -> list[str]:
             raise UserError(f"{label}: {names} are not tests of the same runs")
         commands |= {result["command"]: None for result in results if result is not None}
         tested = first["config"].get("test_episodes")
-        tests = f"{len(first['seeds'])} x {'the test set' if tested is None else f'{tested:,}'}"
+        whole = "what is held out" if first["config"].get("evaluate_on") == "validation" else "the test set"
+        tests = f"{len(first['seeds'])} x {whole if tested is None else f'{tested:,}'}"
         shown = [cell(result, metric) for result, (_, _, metric) in zip(results, cells, strict=True)]
         cost = (f"{first['episodes']:,}", span(first["seconds_per_seed"]), machine(first))
         if all(metric.startswith("baseline") for _, _, metric in cells):

@@ -56,6 +56,13 @@ def test_a_row_shows_what_its_files_hold(tmp_path):
     assert lines[-5:-1] == ["```", RESULT["command"], "python -m tasks.omniglot --ways 20", "```"]
 
 
+@pytest.mark.parametrize(("chosen_on", "shown"), [("test", "the test set"), ("validation", "what is held out")])
+def test_a_row_says_what_it_was_tested_on(tmp_path, chosen_on, shown):
+    """Red if accuracy on training images that were held out passes for one on test images."""
+    _write(tmp_path, a={"config": {"evaluate_on": chosen_on}})
+    assert any(f" 2 x {shown} |" in row for row in render(Table("", "", ("five",), {"one": ("a",)}), tmp_path))
+
+
 def test_columns_of_different_runs_do_not_share_a_row(tmp_path):
     """Red if a row's episodes and seconds hold for its first column only."""
     _write(tmp_path, a={}, b={"episodes": 1500})
