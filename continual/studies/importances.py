@@ -34,7 +34,7 @@ class RememberingSI(SI):
 
 
 def correlation(a: Tensor, b: Tensor) -> float:
-    """Pearson's coefficient over all elements."""
+    """Pearson's coefficient over all elements; 0 where they are all the same."""
     a, b = (x.flatten().double() - x.double().mean() for x in (a, b))
     return float((a @ b) / (a.norm() * b.norm()).clamp_min(1e-300))
 
@@ -96,8 +96,8 @@ def across_tasks(with_penalty: RememberingSI, without: RememberingSI) -> Study:
     rows: list[Row] = []
     for i, (label, si) in enumerate((("c = 0", without), ("c > 0", with_penalty))):
         for axes, name in zip(grid[i], weights, strict=True):
-            paths = torch.stack([path[name].flatten().double() for path in si.paths])
-            matrix = torch.corrcoef(paths).cpu()
+            paths = [path[name] for path in si.paths]
+            matrix = torch.tensor([[correlation(a, b) for b in paths] for a in paths])
             image = axes.imshow(matrix.numpy(), vmin=-1, vmax=1, cmap="RdBu_r")
             axes.set_xticks(range(len(matrix)), [str(task + 1) for task in range(len(matrix))])
             axes.set_yticks(range(len(matrix)), [str(task + 1) for task in range(len(matrix))])

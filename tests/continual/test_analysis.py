@@ -136,6 +136,22 @@ def test_a_run_leaves_a_figure_and_a_table_for_each_claim(tmp_path):
     json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=pytest.fail)
 
 
+def test_costs_are_measured_on_however_few_examples(tmp_path):
+    """Red if the stream ends before the updates that are timed do."""
+    given = TINY | {"examples": 20, "updates": 7}
+    config = analysis.Config(**{**given, "tasks": 2}, claims=("costs",), out=tmp_path / "run")
+    assert analysis.main(config)["metrics"]["costs_si_times_finetuning"]["mean"] > 0
+
+
+def test_where_nothing_is_learned_nothing_correlates(tmp_path):
+    """On three examples all units of a layer may be dead. Red if the result has NaN in it, which is no JSON."""
+    config = analysis.Config(
+        **TINY | {"examples": 3, "hidden": (1, 1), "epochs": 1}, claims=("importances",), out=tmp_path / "run"
+    )
+    analysis.main(config)
+    json.loads((tmp_path / "run" / "result.json").read_text(), parse_constant=pytest.fail)
+
+
 def test_generalisation_reads_the_runs_of_splitcifar(tmp_path):
     """Red if a run's method or numbers are another's, or a foreign run is taken."""
     runs = []
