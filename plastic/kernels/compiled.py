@@ -74,14 +74,15 @@ class Steps:
         threads, (batch, units) = torch.get_num_threads(), hidden.shape
         self.hidden = hidden
         self.before: Tensor | None = None  # what the last step owes a write from
-        self._kept = [trace, hidden.new_empty(threads * 6 * units), *(v for v in parameters.values() if v is not None)]
+        scratch = hidden.new_empty(threads * 6 * units)
+        self._kept = trace, scratch, parameters  # what the sequence points to
         self._sequence = _Sequence(
             batch=batch,
             units=units,
             threads=threads,
             trace=trace.data_ptr(),
             trace_stride=units * units,
-            scratch=self._kept[1].data_ptr(),
+            scratch=scratch.data_ptr(),
             **_of(plan),
             **{name: value.data_ptr() for name, value in parameters.items() if value is not None},
         )
