@@ -38,6 +38,8 @@ class Config(MLPOptions):
     }
     # chosen on validation data
     STRENGTHS: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 100, "online_ewc": 100, "si": 0.5, "mas": 0.02}
+    UNEQUAL: ClassVar[Mapping[str, float]] = {"ewc": 12, "online_ewc": 12}
+    """the same for --imbalanced, where they differ"""
     # Thangarasa et al. 2020; ewc as online_ewc; l2 as in Hsu et al. 2018
     PUBLISHED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 100, "online_ewc": 100, "si": 0.1, "mas": 0.1}
     IMBALANCED: ClassVar[Mapping[str, float]] = {"l2": 0.01, "ewc": 400, "online_ewc": 400, "si": 1.0, "mas": 0.1}
@@ -66,8 +68,9 @@ class Config(MLPOptions):
 
     @property
     def settled_strength(self) -> float:
-        if self.strength is None and self.imbalanced and self.preset == "paper":
-            return self.IMBALANCED.get(self.reg, 0.0)
+        if self.strength is None and self.imbalanced and self.preset != "si":
+            known = self.IMBALANCED if self.preset == "paper" else {**self.STRENGTHS, **self.UNEQUAL}
+            return known.get(self.reg, 0.0)
         return super().settled_strength
 
 

@@ -171,6 +171,7 @@ def test_strengths_are_those_of_the_paper():
     assert paper("paper", reg="online_ewc", imbalanced=True).settled_strength == 400
     assert paper("paper", reg="online_ewc", imbalanced=True, strength=3.0).settled_strength == 3
     assert config(reg="mas", imbalanced=True).settled_strength == config.STRENGTHS["mas"]
+    assert config(reg="online_ewc", imbalanced=True).settled_strength == 12  # red if the balanced one is taken
     assert config.from_preset("paper", reg="mas").settled_strength == 0.1
     paper = splitmnist.Config.from_preset("paper", reg="mas")
     assert (paper.settled_strength, paper.lr, paper.explicit, paper.decay) == (1.5, 0.01, True, False)
