@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, get_args, ge
 import tyro
 
 from plastic.errors import UserError
+from plastic.experiment import processes
 from plastic.experiment.signals import Interrupted, interruptible
 
 Presets = dict[str, dict[str, Any]]
@@ -44,6 +45,8 @@ class Options:
     PRESETS: ClassVar[Presets] = {"default": {}}
     SEEDS_TOGETHER: ClassVar[bool] = False
     """seeds train side by side in one folder (``conduct_together``)"""
+    SHARED: ClassVar[bool] = False
+    """torchrun's processes share every update (``plastic.experiment.processes``)"""
 
     preset: str = "default"
     """named settings; an option given beside it wins"""
@@ -75,6 +78,8 @@ class Options:
 
     def validate(self) -> None:
         """UserError for an option that makes no sense; a command extends it with its own."""
+        if not self.SHARED:
+            processes.require_one(f"python -m {self.MODULE}")
         require(self.preset in self.PRESETS, f"--preset: expected one of {', '.join(self.PRESETS)}, got {self.preset}")
         for name, words in _choices(type(self)).items():
             value = getattr(self, name)
@@ -160,6 +165,8 @@ def program(main: Callable[[], object]) -> NoReturn:
     try:
         with interruptible():
             main()
+    except processes.Told:
+        sys.exit(2)
     except UserError as error:
         sys.exit(_failed(f"error: {error}", 2))
     except Diverged as error:
