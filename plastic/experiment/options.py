@@ -161,21 +161,23 @@ def command(config_class: type[C], main: Callable[[C], object]) -> NoReturn:
 
 def program(main: Callable[[], object]) -> NoReturn:
     """Run ``main`` and exit: 0 done, 2 what the user can mend, 3 diverged, 130 or 143 interrupted."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people, not for programmers
+    speaks = processes.speaks()
+    warnings.formatwarning = lambda message, *_, **__: (
+        f"warning: {message}\n" * speaks
+    )  # for people, not for programmers
     try:
         with interruptible():
             main()
-    except processes.Told:
-        sys.exit(2)
-    except UserError as error:
-        sys.exit(_failed(f"error: {error}", 2))
+    except UserError as error:  # whichever process finds it says it
+        sys.exit(_failed(f"error: {error}" * (not isinstance(error, processes.Told)), 2))
     except Diverged as error:
-        sys.exit(_failed(f"error: {error}", 3))
+        sys.exit(_failed(f"error: {error}" * speaks, 3))
     except Interrupted as stop:
-        sys.exit(_failed(str(stop), 128 + stop.signal))
+        sys.exit(_failed(str(stop) * speaks, 128 + stop.signal))
     sys.exit(0)
 
 
 def _failed(message: str, status: int) -> int:
-    print(message, file=sys.stderr)
+    if message:
+        print(message, file=sys.stderr)
     return status

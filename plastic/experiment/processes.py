@@ -44,6 +44,11 @@ def started() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def speaks() -> bool:
+    """Whether this is the process that says what all of them know."""
+    return started() == 1 or os.environ.get("RANK") == "0"
+
+
 def require_one(what: str) -> None:
     """UserError where there are several processes, for work that they cannot share."""
     if (count := started()) > 1:
@@ -102,11 +107,27 @@ def averaged(parameters: Iterable[Tensor], scalars: dict[str, Tensor], weight: f
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     values = [*gradients, *(scalar.detach() for scalar in scalars.values())]
     flat = torch.cat([value.flatten().to(gradients[0].dtype) for value in values]) * weight
-    dist.all_reduce(flat)
+    _reduce(flat)
     for gradient, part in zip(gradients, flat.split([value.numel() for value in values]), strict=False):
         gradient.copy_(part.view_as(gradient))
     totals = flat[-len(scalars) :].clone()  # scalars are kept until the next evaluation, and must not keep all of it
     return dict(zip(scalars, totals.unbind(), strict=True))
+
+
+def _reduce(values: Tensor, operation: Any = dist.ReduceOp.SUM) -> None:
+    with _hearing():
+        dist.all_reduce(values, operation)
+
+
+@contextmanager
+def _hearing() -> Iterator[None]:
+    """What ended the other process is for that one to say."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise UserError(
+            "another process of this run has ended, or is not reached any more: see what it said"
+        ) from error
 
 
 def gathered(values: Tensor, total: int) -> Tensor:
@@ -122,7 +143,7 @@ class _Gather(torch.autograd.Function):
     def forward(values: Tensor, total: int) -> Tensor:
         whole = values.new_zeros(total, *values.shape[1:])
         whole[share(total).mine] = values
-        dist.all_reduce(whole)
+        _reduce(whole)
         return whole
 
     @staticmethod
@@ -132,7 +153,7 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(gradient)
+        _reduce(gradient)
         return gradient[ctx.mine], None
 
 
@@ -146,7 +167,8 @@ def of_first(work: Callable[[], T]) -> T:
             told[0] = work()
         except UserError as error:
             told[1] = str(error)
-    dist.broadcast_object_list(told)
+    with _hearing():
+        dist.broadcast_object_list(told)
     if told[1] is not None:
         raise (UserError if first() else Told)(told[1])
     result: T = told[0]
@@ -187,7 +209,7 @@ class Watch:
 
     def _ask(self) -> None:
         seen = torch.tensor([time.monotonic() - self.begun, self.signals.received or 0], dtype=torch.float64)
-        dist.all_reduce(seen, dist.ReduceOp.MAX)
+        _reduce(seen, dist.ReduceOp.MAX)
         seconds, signal = seen.tolist()
         if self._updates:
             pace = self._updates / max(seconds - self.seconds, 1e-9)

@@ -59,7 +59,7 @@ class Run:
             found = read_json(described)
             checkpoint.check_same(described, self.task, self.config.identity(), found.get("task"), found.get("config"))
         else:
-            self._describe()
+            self._describe({})
         saved = self.checkpoint_path.exists()
         restored = checkpoint.load(self.checkpoint_path, self.task, self.config.identity()) if saved else None
         remove_parts(self.folder)
@@ -79,13 +79,12 @@ class Run:
         UserError where the checkpoint that the run resumes was made with other facts, or a process finds others than
         the first one.
         """
-        wanted = self._check_facts(facts)
-        if differing := [name for name, value in facts.items() if value != wanted.get(name)]:
-            raise UserError(f"processes found different data ({', '.join(differing)}): give all of them the same")
-        self._describe(**facts)
+        first = self._described(facts)
+        if differing := [name for name, value in facts.items() if value != first.get(name)]:
+            raise UserError(f"this process found another {differing[0]} than the first one: give all the same data")
 
     @processes.by_first
-    def _check_facts(self, facts: dict[str, Any]) -> dict[str, Any]:
+    def _described(self, facts: dict[str, Any]) -> dict[str, Any]:
         made_with = facts if self.restored is None else self.restored
         for name, value in facts.items():
             if (found := made_with.get(name)) != value:
@@ -94,10 +93,10 @@ class Run:
                     f"{self.checkpoint_path} was made with another {name}{details}: "
                     "go on with the same data, or choose another --out"
                 )
+        self._describe(facts)
         return facts
 
-    @processes.by_first
-    def _describe(self, **facts: Any) -> None:
+    def _describe(self, facts: Mapping[str, Any]) -> None:
         write_json(self.folder / "config.json", {"task": self.task, "config": self.config.identity(), **facts})
 
     def _rewind(self, episodes: int) -> None:

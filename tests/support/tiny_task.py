@@ -16,7 +16,19 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from plastic.experiment import Options, Outcome, Presets, Progress, Run, command, conduct, estimate, generator, train
+from plastic.experiment import (
+    Options,
+    Outcome,
+    Presets,
+    Progress,
+    Run,
+    command,
+    conduct,
+    estimate,
+    generator,
+    processes,
+    train,
+)
 from plastic.experiment.figures import matrices
 
 
@@ -25,6 +37,7 @@ class Config(Options):
     """Regression on noise."""
 
     MODULE: ClassVar[str] = "tiny_task"
+    SHARED: ClassVar[bool] = True
     PRESETS: ClassVar[Presets] = {
         "quick": {"episodes": 6},
         "default": {},
@@ -74,12 +87,15 @@ class Task:
         self.steps += 1
         factor = self.on_step(self.steps) if self.on_step else 1.0
         inputs = torch.randn(self.config.batch, self.config.sizes[0], generator=self.chance)
-        loss = factor * self.network(inputs).square().mean()
+        mine, weight = processes.share(self.config.batch)
+        loss = factor * self.network(inputs[mine]).square().mean()
         self.optimizer.zero_grad()
         loss.backward()
+        scalars = {"loss": loss, "input": inputs[mine].mean()}
+        scalars = processes.averaged(self.network.parameters(), scalars, weight)
         self.optimizer.step()
         self.schedule.step()
-        return {"loss": loss, "input": inputs.mean()}
+        return scalars
 
     def evaluate(self, run: Run, episodes: int) -> dict[str, float]:
         self.evaluated.append(episodes)
