@@ -61,9 +61,7 @@ def test_several_processes_learn_what_one_learns(tmp_path, words, batch, count):
     network = next(part for part in left["parts"] if part in ("network", "agent"))
     assert_close(left_by_several["parts"][network], left["parts"][network], rtol=1e-9, atol=1e-11)
     assert_close(left_by_several["parts"]["episodes"], left["parts"]["episodes"], rtol=0, atol=0)
-    losses = [[row["train/loss"] for row in rows] for rows in (left["rows"], left_by_several["rows"])]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-10)
-    assert_close(left_by_several["rows"], left["rows"], rtol=1e-6, atol=1e-11)  # accuracies are float32
+    assert_close(left_by_several["rows"], left["rows"], rtol=1e-9, atol=1e-11)
 
 
 @pytest.fixture(scope="module")
