@@ -192,9 +192,10 @@ class Watch:
     GPU, after as many updates as take about a second: the latest of their clocks counts, and any signal.
     """
 
-    def __init__(self, begun: float, signals: Signals) -> None:
+    def __init__(self, begun: float, seconds: float, signals: Signals) -> None:
         self.begun, self.signals = begun, signals
-        self.seconds = time.monotonic() - begun
+        self.seconds = seconds
+        """so far, as all of them have it: what follows from it is the same everywhere"""
         self.signal: int | None = None
         self._updates, self._wait = 0, 1
 

@@ -105,7 +105,7 @@ def train(
     off = None if processes.first() else True
     bar = tqdm(total=episodes, initial=progress.episodes, unit="ep", disable=off, file=sys.stderr, dynamic_ncols=True)
     with Signals() as signals, bar:
-        watch = processes.Watch(started, signals)
+        watch = processes.Watch(started, progress.seconds, signals)
         while progress.episodes < episodes and progress.seconds < limit:
             progress.record(step())
             progress.episodes += batch

@@ -31,16 +31,23 @@ RECALL = "--cycles 1 --presentation 3 --gap 1 --test-steps 2 --test-episodes 2"
 PATTERNS = f"patterns {RECALL} --bits 10 --patterns 2"
 OMNIGLOT = "omniglot --train-ways 6 --widths 4 4 4 8 --test-episodes 2"
 SAME = {
-    "patterns": (f"{PATTERNS} --batch 2", 2, 2),
     "5 patterns by 3": (f"{PATTERNS} --batch 5", 5, 3),
-    "3 images by 2": (f"images {RECALL} --size 4 --pictures 2 --brief 0 --batch 3", 3, 2),
     "drawings of one episode": (f"{OMNIGLOT} --queries 18 --turns 2", 1, 2),
     "51 drawings by 2": (f"{OMNIGLOT} --queries 11 --turns 1 --batch 3 --norm layer --loss binary", 3, 2),
+    "5 lives by 2": ("maze --units 6 --size 3 --length 12 --batch 5 --max-norm 0.01 --test-episodes 2", 5, 2),
+}
+MORE = {
+    "2 patterns by 2": (f"{PATTERNS} --batch 2", 2, 2),
+    "3 images by 2": (f"images {RECALL} --size 4 --pictures 2 --brief 0 --batch 3", 3, 2),
+    "lives of different lengths": ("cue --units 6 --length 12 --batch 4 --test-episodes 2", 4, 3),
     "finetune": (f"{OMNIGLOT} --queries 12 --turns 1 --model finetune", 1, 3),
 }
+MORE_OF_THE_SAME = [pytest.param(*case, marks=pytest.mark.slow, id=name) for name, case in MORE.items()]
 
 
-@pytest.mark.parametrize(("words", "batch", "count"), SAME.values(), ids=SAME)
+@pytest.mark.parametrize(
+    ("words", "batch", "count"), [*(pytest.param(*case, id=name) for name, case in SAME.items()), *MORE_OF_THE_SAME]
+)
 def test_several_processes_learn_what_one_learns(tmp_path, words, batch, count):
     """In float64, to rounding. Red if a gradient is divided by the processes and not weighed by the shares, if a share
     is drawn by itself, if batch statistics are of a share, or if the gradient of a gathered feature is not summed."""
@@ -53,15 +60,16 @@ def test_several_processes_learn_what_one_learns(tmp_path, words, batch, count):
             assert (ended.status, ended.err) == (0, "")
         described = json.loads((tmp_path / name / "env.json").read_text())
         assert described["processes"] == number
-        found.append((torch.load(gradient), left_by(tmp_path / name)))
+        left = left_by(tmp_path / name)
+        found.append((torch.load(gradient), {**left["parts"], "rows": left["rows"]}))
     (one, left), (several, left_by_several) = found
     for expected, gradient in zip(one, several, strict=True):
         assert gradient.dtype == torch.float64
         assert_close(gradient, expected, rtol=0, atol=1e-12 * expected.abs().max().item())
-    network = next(part for part in left["parts"] if part in ("network", "agent"))
-    assert_close(left_by_several["parts"][network], left["parts"][network], rtol=1e-9, atol=1e-11)
-    assert_close(left_by_several["parts"]["episodes"], left["parts"]["episodes"], rtol=0, atol=0)
-    assert_close(left_by_several["rows"], left["rows"], rtol=1e-9, atol=1e-11)
+    for part in ("network", "agent", "rows"):
+        assert_close(left_by_several.get(part), left.get(part), rtol=1e-9, atol=1e-11)
+    for part in ("episodes", "places", "choices"):  # the sources of chance
+        assert_close(left_by_several.get(part), left.get(part), rtol=0, atol=0)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +172,8 @@ REFUSED: dict[str, tuple[Any, str, str]] = {
         "python -m continual.splitmnist is no work that processes can share, and 2",
     ),
     "analysis": (analysis.Config(), "2", "python -m continual.analysis is no work"),
-    "agents": (maze.Config(), "2", "python -m agents.maze_a2c is no work"),
+    "few lives": (maze.Config(), "9", "--batch 8: 9 processes share the lives of an update"),
+    "a life to watch": (maze.Config(watch=Path("run")), "2", "--watch is no work"),
     "maml": (omniglot.Config(model="maml"), "2", "--model maml --plastic readout, which embeds nothing"),
     "plastic convolutions": (omniglot.Config(plastic="all"), "3", "--plastic all, which embeds nothing"),
     "a test": (omniglot.Config(trained=Path("run")), "2", r"a test \(--trained\) is no work"),
@@ -235,7 +244,7 @@ def test_the_processes_ask_each_other_about_once_a_second(one_of_two, seconds, m
     """Ten seconds of updates. Red if every update asks, or if the first guess of their pace is kept."""
     clock = [0.0]
     monkeypatch.setattr(processes.time, "monotonic", lambda: clock[0])
-    watch = processes.Watch(0.0, Signals())
+    watch = processes.Watch(0.0, 0.0, Signals())
     unseen = 0.0
     for _ in range(int(10 / seconds)):
         clock[0] += seconds
@@ -247,10 +256,32 @@ def test_the_processes_ask_each_other_about_once_a_second(one_of_two, seconds, m
     assert watch.seconds == clock[0]
 
 
+def test_processes_whose_clocks_differ_ask_at_the_same_updates(one_of_two, monkeypatch):
+    """Red if anything but what was agreed on decides when to ask next: one then waits for an answer to nothing."""
+
+    def asks(ahead: float) -> list[int]:
+        """When a process asks whose clock is ahead of the one that is agreed on, by which an update takes 0.6 s."""
+        update, asked = 0, []
+
+        def agree(values: torch.Tensor, *operation: Any) -> None:
+            asked.append(update)
+            values[0] = 0.6 * update
+
+        monkeypatch.setattr(processes, "_reduce", agree)
+        monkeypatch.setattr(processes.time, "monotonic", lambda: 0.6 * update + ahead)
+        watch = processes.Watch(0.0, 0.0, Signals())
+        while update < 50:
+            update += 1
+            watch.look(1)
+        return asked
+
+    assert asks(0.0) == asks(0.3) == asks(-0.3)
+
+
 def test_one_process_looks_at_every_update(monkeypatch):
     """Red if a signal waits for a second."""
     signals = Signals()
-    watch = processes.Watch(time.monotonic(), signals)
+    watch = processes.Watch(time.monotonic(), 0.0, signals)
     signals.received = signal.SIGINT
     watch.look(1)
     assert watch.signal == signal.SIGINT

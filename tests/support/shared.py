@@ -1,6 +1,6 @@
 """Several processes that share a run, as torchrun starts them; they meet at a store of the test's own.
 
-As a script, one of them, in float64 and without figures: ``shared.py patterns|images|omniglot OPTIONS``. With
+As a script, one of them, in float64 and without figures: ``shared.py patterns|images|omniglot|maze|cue OPTIONS``. With
 GRADIENT=path in the environment, the gradients of the first update go there.
 """
 
@@ -58,6 +58,8 @@ if __name__ == "__main__":
     import tiny_omniglot
     import tiny_recall
 
+    from agents import cue_a2c as cue
+    from agents import maze_a2c as maze
     from plastic.experiment import Run, command, processes
     from tasks import images, omniglot, patterns
 
@@ -65,9 +67,10 @@ if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
     Tensor.float = Tensor.double
     images.load_pictures, omniglot.load_characters = tiny_recall.load_pictures, tiny_omniglot.load_characters
-    for task in (images, omniglot, patterns):
+    tasks = {"cue": cue, "images": images, "maze": maze, "omniglot": omniglot, "patterns": patterns}
+    for task in tasks.values():
         task.draw_figures = lambda *arguments: None
     Run.figure = lambda *arguments: None
     processes.averaged = _noting(processes.averaged, os.environ["GRADIENT"])
-    task = {"images": images, "omniglot": omniglot, "patterns": patterns}[sys.argv.pop(1)]
+    task = tasks[sys.argv.pop(1)]
     command(task.Config, task.main)
