@@ -42,12 +42,13 @@ MORE = {
     "lives of different lengths": ("cue --units 6 --length 12 --batch 4 --test-episodes 2", 4, 3),
     "finetune": (f"{OMNIGLOT} --queries 12 --turns 1 --model finetune", 1, 3),
 }
-MORE_OF_THE_SAME = [pytest.param(*case, marks=pytest.mark.slow, id=name) for name, case in MORE.items()]
+CASES = [
+    *(pytest.param(*case, id=name) for name, case in SAME.items()),
+    *(pytest.param(*case, id=name, marks=pytest.mark.slow) for name, case in MORE.items()),
+]
 
 
-@pytest.mark.parametrize(
-    ("words", "batch", "count"), [*(pytest.param(*case, id=name) for name, case in SAME.items()), *MORE_OF_THE_SAME]
-)
+@pytest.mark.parametrize(("words", "batch", "count"), CASES)
 def test_several_processes_learn_what_one_learns(tmp_path, words, batch, count):
     """In float64, to rounding. Red if a gradient is divided by the processes and not weighed by the shares, if a share
     is drawn by itself, if batch statistics are of a share, or if the gradient of a gathered feature is not summed."""
