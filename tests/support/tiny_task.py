@@ -1,7 +1,8 @@
 """A task with six weights that trains in milliseconds, as a function and as a command.
 
 As a command it listens to the environment: KILL_AT=n kills it at its n-th write to the run folder, PAUSE=s makes a
-step take s seconds more, DIVERGE_AT=n makes the n-th loss NaN, WARN=text warns once.
+step take s seconds more, DIVERGE_AT=n makes the n-th loss NaN, WARN=text warns once, CLOCK=n makes its clock go n
+times as fast.
 """
 
 import os
@@ -125,6 +126,8 @@ def main(config: Config, on_step: Callable[[int], float] | None = None) -> dict[
 def _listen(environ: dict[str, str]) -> Callable[[int], float]:
     if text := environ.get("WARN"):
         warnings.warn(text, stacklevel=1)
+    rate, monotonic = float(environ.get("CLOCK", 1)), time.monotonic
+    time.monotonic = lambda: rate * monotonic()
     kill_at, diverge_at = int(environ.get("KILL_AT", 0)), int(environ.get("DIVERGE_AT", 0))
     pause, writes = float(environ.get("PAUSE", 0)), 0
     folder = sys.argv[sys.argv.index("--out") + 1]
