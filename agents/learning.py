@@ -12,7 +12,7 @@ from agents.acting import act
 from agents.envs.world import World
 from agents.networks import Agent, build
 from agents.options import AgentOptions
-from plastic.experiment import Estimate, Progress, Run, Stateful, estimate, generator, train
+from plastic.experiment import Estimate, Progress, Run, Stateful, estimate, generator, processes, train
 
 GLANCE = 200  # most lives of an evaluation on the way
 TRACES = 1 << 23  # numbers in the traces of the lives that are looked back on at once, 32 MB
@@ -51,7 +51,7 @@ def learn(
         began = time.monotonic()
         lives, _ = act(agent, world, config.batch, places, choices)
         optimizer.zero_grad()
-        scalars = look_back(agent, lives, config)
+        scalars = processes.averaged(agent.parameters(), look_back(agent, lives, config), 1.0)
         norm = torch.nn.utils.clip_grad_norm_(agent.parameters(), config.max_norm or torch.inf)
         optimizer.step()
         pace.steps += lives.rewards.numel()
@@ -84,10 +84,14 @@ def groups(agent: Agent, lr: float) -> list[dict[str, Any]]:
 
 
 def look_back(agent: Agent, lives: Lives, config: AgentOptions) -> dict[str, Tensor]:
-    """Add the gradients of the loss of known lives; portions of them at a time, as many as traces have room for."""
+    """Add the gradients of the loss of known lives; portions of them at a time, as many as traces have room for.
+
+    Several processes each look back on a share of the lives; what they add, and what is returned, is to be summed.
+    """
     most = max(1, TRACES // config.units**2)
+    mine = processes.share(lives.rewards.shape[1]).mine
     scalars: dict[str, Tensor] = {}
-    for part in zip(*(values.split(most, 1) for values in lives), strict=True):
+    for part in zip(*(values[:, mine].split(most, 1) for values in lives), strict=True):
         portion = Lives(*part)
         share = portion.alive.sum() / lives.alive.sum()
         logits, values = agent(portion.inputs)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from agents.a2c import Bonus, Weighing
 from agents.networks import Model, Start
 from plastic.coefficients import Alpha
-from plastic.experiment import Options, require
+from plastic.experiment import Options, processes, require
 
 # from short searches for each model: a fair comparison gives each its own
 SUITED: dict[Model, dict[str, Any]] = {
@@ -21,6 +21,8 @@ SUITED: dict[Model, dict[str, Any]] = {
 @dataclass(frozen=True, kw_only=True)
 class AgentOptions(Options):
     """An agent, its loss, and how long it learns. Each command sets the defaults of its own."""
+
+    SHARED: ClassVar[bool] = True
 
     model: Model = "plastic"
     """plastic; rnn: the same network without a trace; lstm; plastic_lstm: an LSTM with plastic connections from its
@@ -70,6 +72,13 @@ class AgentOptions(Options):
         for name in ("units", "episodes", "batch", "eval_every"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
+        require(
+            self.batch >= processes.started(),
+            f"--batch {self.batch}: {processes.started()} processes share the lives of an update; "
+            "give at least one for each",
+        )
+        if self.watch is not None:
+            processes.require_one("--watch")
         require(self.test_episodes >= 2, f"--test-episodes: expected at least 2, got {self.test_episodes}")
         for name in ("lr", "max_norm", "adam_eps"):
             value = getattr(self, name)

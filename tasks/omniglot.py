@@ -28,6 +28,7 @@ from plastic.experiment import (
     conduct,
     estimate,
     generator,
+    processes,
     require,
     train,
 )
@@ -68,6 +69,7 @@ class Config(Options):
     """Few-shot learning of handwritten characters with a plastic read-out."""
 
     MODULE: ClassVar[str] = "tasks.omniglot"
+    SHARED: ClassVar[bool] = True
     PRESETS: ClassVar[Presets] = {
         "quick": {"episodes": 1_500, "eval_every": 500},
         "default": {},
@@ -153,12 +155,22 @@ class Config(Options):
             require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
         require(self.test_episodes >= 2, f"--test-episodes: expected at least 2, got {self.test_episodes}")
         require(min(self.widths) >= 1, f"--widths: expected at least 1 feature each, got {self.widths}")
+        drawings = self.batch * (self.train_ways * self.shots + self.queries)
+        require(
+            drawings >= processes.started(),
+            f"--batch {self.batch}: {processes.started()} processes share the {drawings} drawings of an update; "
+            "give at least one for each",
+        )
         for name in ("lr", "plastic_lr", "inner_lr"):
             value = getattr(self, name)
             require(value > 0, f"--{name.replace('_', '-')}: expected more than 0, got {value}")
         require(self.weight_decay >= 0, f"--weight-decay: expected 0 or more, got {self.weight_decay}")
         require(self.distortion >= 0, f"--distortion: expected 0 or more, got {self.distortion}")
         embeds = self.plastic == "readout" and self.model != "maml"
+        if not embeds:
+            processes.require_one(f"--model {self.model} --plastic {self.plastic}, which embeds nothing beforehand,")
+        if self.trained is not None:
+            processes.require_one("a test (--trained)")
         require(
             self.precision == "float32" or embeds,
             "--precision bfloat16: only where drawings are embedded before an episode, not with --model maml nor "
@@ -256,6 +268,7 @@ class Experiment:
             scalars = loss_of(learner, config, self.drawings, self.episodes(chance), chance)
             optimizer.zero_grad()
             scalars["loss"].backward()
+            scalars = processes.averaged(learner.parameters(), scalars, 1 / processes.count())
             optimizer.step()
             schedule.step()
             return scalars

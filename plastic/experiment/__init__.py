@@ -1,5 +1,6 @@
 """What every command shares: options and presets, run folder, training loop, checkpoint and resume, statistics."""
 
+from plastic.experiment import processes
 from plastic.experiment.conduct import Outcome, Together, conduct, conduct_together
 from plastic.experiment.machine import generator
 from plastic.experiment.options import Diverged, Options, Presets, command, program, require
@@ -25,6 +26,7 @@ __all__ = [
     "conduct_together",
     "estimate",
     "generator",
+    "processes",
     "program",
     "require",
     "train",

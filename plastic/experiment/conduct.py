@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from plastic.errors import UserError
+from plastic.experiment import processes
 from plastic.experiment.machine import describe_device, describe_machine, pick_device
 from plastic.experiment.options import Options
 from plastic.experiment.run import (
@@ -61,26 +62,26 @@ def conduct(
     folder = config.out or Path("runs") / task / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{config.seed}"
     seeds = list(range(config.seed, config.seed + config.seeds))
     folders = [folder] if len(seeds) == 1 else [folder / f"seed-{seed}" for seed in seeds]
-    refuse_other_layout(folder, len(seeds) > 1)
-    if not config.resume:
-        for place in {folder, *folders}:
-            refuse_taken(place)
     results: list[dict[str, Any]] = []
-    with _resumable(folder):
+    with processes.joined(device), _resumable(folder):
+        _refuse(folder, folders, config.resume)
         for seed, place in zip(seeds, folders, strict=True):
             single = dataclasses.replace(config, seed=seed, seeds=1)
             results.append(_finished(place, task, single) or _run(place, task, single, device, experiment))
-            if len(seeds) > 1:
+            if len(seeds) > 1 and processes.first():
                 print(_line(results[-1]), flush=True)
-        result, drawn = results[0], folders[0]
-        if len(seeds) > 1:
+
+        def aggregate() -> dict[str, Any]:
             remove_parts(folder)
             if overview is not None:
-                drawn = folder
-                draw_apart(folder, overview(config, [read_history(place) for place in folders]), result["episodes"])
-            result = _result(config, task, device, [_outcome(found) for found in results])
-            write_json(folder / "result.json", result)
-    _tell(result, folder, drawn)
+                draw_apart(folder, overview(config, [read_history(place) for place in folders]), results[0]["episodes"])
+            found = _result(config, task, device, [_outcome(result) for result in results])
+            write_json(folder / "result.json", found)
+            return found
+
+        result = results[0] if len(seeds) == 1 else processes.of_first(aggregate)
+        if processes.first():
+            _tell(result, folder, folder if overview is not None else folders[0])
     return result
 
 
@@ -91,7 +92,11 @@ def _run(
     with Run(place, task, config, device) as run:
         outcome = experiment(config, run)
         run.conclude({name: metric.value for name, metric in outcome.metrics.items()}, outcome.episodes)
-    result = _result(config, task, device, [outcome])
+    return _written(place, _result(config, task, device, [outcome]))
+
+
+@processes.by_first
+def _written(place: Path, result: dict[str, Any]) -> dict[str, Any]:
     write_json(place / "result.json", result)
     return result
 
@@ -139,6 +144,16 @@ def _resumable(folder: Path) -> Iterator[None]:
         raise Interrupted(stop.signal, f"{stop}: go on with the same command, --out {folder} --resume") from stop
 
 
+@processes.by_first
+def _refuse(folder: Path, folders: Sequence[Path], resume: bool) -> None:
+    """UserError where a run stands in the way."""
+    refuse_other_layout(folder, len(folders) > 1)
+    if not resume:
+        for place in {folder, *folders}:
+            refuse_taken(place)
+
+
+@processes.by_first
 def _finished(folder: Path, task: str, config: Options) -> dict[str, Any] | None:
     """The result that --resume finds: of the same options, and no older than the checkpoint."""
     path, saved = folder / "result.json", folder / "checkpoint.pt"

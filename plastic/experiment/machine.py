@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from plastic.errors import UserError
+from plastic.experiment import processes
 from plastic.kernels import build
 
 
@@ -20,7 +21,7 @@ def pick_device(name: str) -> torch.device:
     """``auto`` is the GPU where there is one; UserError for ``cuda`` where there is none."""
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu")
-    device = torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    device = processes.local_device() if name != "cpu" and torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cpu":
         _keep_memory()
     return device
@@ -80,6 +81,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": describe_machine(),
         "device": describe_device(device),
+        "processes": processes.count(),
         "threads": torch.get_num_threads(),
         "backend": describe_backend(device),
         "git": _git_state(),

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self, TypeVar, get_args, ge
 import tyro
 
 from plastic.errors import UserError
+from plastic.experiment import processes
 from plastic.experiment.signals import Interrupted, interruptible
 
 Presets = dict[str, dict[str, Any]]
@@ -44,6 +45,8 @@ class Options:
     PRESETS: ClassVar[Presets] = {"default": {}}
     SEEDS_TOGETHER: ClassVar[bool] = False
     """seeds train side by side in one folder (``conduct_together``)"""
+    SHARED: ClassVar[bool] = False
+    """torchrun's processes share every update (``plastic.experiment.processes``)"""
 
     preset: str = "default"
     """named settings; an option given beside it wins"""
@@ -75,6 +78,8 @@ class Options:
 
     def validate(self) -> None:
         """UserError for an option that makes no sense; a command extends it with its own."""
+        if not self.SHARED:
+            processes.require_one(f"python -m {self.MODULE}")
         require(self.preset in self.PRESETS, f"--preset: expected one of {', '.join(self.PRESETS)}, got {self.preset}")
         for name, words in _choices(type(self)).items():
             value = getattr(self, name)
@@ -156,19 +161,23 @@ def command(config_class: type[C], main: Callable[[C], object]) -> NoReturn:
 
 def program(main: Callable[[], object]) -> NoReturn:
     """Run ``main`` and exit: 0 done, 2 what the user can mend, 3 diverged, 130 or 143 interrupted."""
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people, not for programmers
+    speaks = processes.speaks()
+    warnings.formatwarning = lambda message, *_, **__: (
+        f"warning: {message}\n" * speaks
+    )  # for people, not for programmers
     try:
         with interruptible():
             main()
-    except UserError as error:
-        sys.exit(_failed(f"error: {error}", 2))
+    except UserError as error:  # whichever process finds it says it
+        sys.exit(_failed(f"error: {error}" * (not isinstance(error, processes.Told)), 2))
     except Diverged as error:
-        sys.exit(_failed(f"error: {error}", 3))
+        sys.exit(_failed(f"error: {error}" * speaks, 3))
     except Interrupted as stop:
-        sys.exit(_failed(str(stop), 128 + stop.signal))
+        sys.exit(_failed(str(stop) * speaks, 128 + stop.signal))
     sys.exit(0)
 
 
 def _failed(message: str, status: int) -> int:
-    print(message, file=sys.stderr)
+    if message:
+        print(message, file=sys.stderr)
     return status

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from plastic.errors import UserError
-from plastic.experiment import checkpoint, hyperparameters
+from plastic.experiment import checkpoint, hyperparameters, processes
 from plastic.experiment.machine import describe_backend, environment
 from plastic.experiment.options import Options
 
@@ -31,6 +31,8 @@ History = list[dict[str, float]]  # the lines of metrics.jsonl
 
 class Run:
     """One seed's folder. Use as a context manager; everything written in it survives what happens after.
+
+    Where several processes share the run, all of them call its methods, and the first one does what they say.
 
     Args:
         folder: is made; one that holds a run already is refused unless ``config.resume``.
@@ -41,10 +43,12 @@ class Run:
 
     def __init__(self, folder: Path, task: str, config: Options, device: torch.device) -> None:
         self.folder, self.task, self.config, self.device = folder, task, config, device
-        self.restored: dict[str, Any] | None = None
-        self._claim()
+        self._events: Any = None
+        self.restored: dict[str, Any] | None = self._claim()
 
-    def _claim(self) -> None:
+    @processes.by_first
+    def _claim(self) -> dict[str, Any] | None:
+        """Take the folder; the checkpoint that is to be resumed."""
         described = self.folder / "config.json"
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -55,14 +59,15 @@ class Run:
             found = read_json(described)
             checkpoint.check_same(described, self.task, self.config.identity(), found.get("task"), found.get("config"))
         else:
-            self.describe()
-        if self.checkpoint_path.exists():
-            self.restored = checkpoint.load(self.checkpoint_path, self.task, self.config.identity())
+            self._describe({})
+        saved = self.checkpoint_path.exists()
+        restored = checkpoint.load(self.checkpoint_path, self.task, self.config.identity()) if saved else None
         remove_parts(self.folder)
         self._environment = environment(self.device)
         write_json(self.folder / "env.json", self._environment)
-        self._logged = self.restored["logged"] if self.restored else 0
+        self._logged = restored["logged"] if restored else 0
         self._rewind(self._logged)
+        return restored
 
     @property
     def checkpoint_path(self) -> Path:
@@ -71,8 +76,15 @@ class Run:
     def describe(self, **facts: Any) -> None:
         """Write config.json: the options, and what the task wants known beside them (its class split, say).
 
-        UserError where the checkpoint that the run resumes was made with other facts.
+        UserError where the checkpoint that the run resumes was made with other facts, or a process finds others than
+        the first one.
         """
+        first = self._described(facts)
+        if differing := [name for name, value in facts.items() if value != first.get(name)]:
+            raise UserError(f"this process found another {differing[0]} than the first one: give all the same data")
+
+    @processes.by_first
+    def _described(self, facts: dict[str, Any]) -> dict[str, Any]:
         made_with = facts if self.restored is None else self.restored
         for name, value in facts.items():
             if (found := made_with.get(name)) != value:
@@ -81,6 +93,10 @@ class Run:
                     f"{self.checkpoint_path} was made with another {name}{details}: "
                     "go on with the same data, or choose another --out"
                 )
+        self._describe(facts)
+        return facts
+
+    def _describe(self, facts: Mapping[str, Any]) -> None:
         write_json(self.folder / "config.json", {"task": self.task, "config": self.config.identity(), **facts})
 
     def _rewind(self, episodes: int) -> None:
@@ -92,17 +108,23 @@ class Run:
         checkpoint.write_whole(path, "".join(line + "\n" for line in kept).encode())
 
     def __enter__(self) -> Self:
+        self._open()
+        return self
+
+    @processes.by_first
+    def _open(self) -> None:
         with writing(self.folder):
             self._events = _event_writer(self.folder, purge_step=self._logged + 1 if self.restored else 0)
             if not self.restored:
                 rows = [f"| {name} | {value} |" for name, value in self.config.identity().items()]
                 self._events.add_text("config", "\n".join(["| option | value |", "|---|---|", *rows]))
                 self._events.file_writer.add_summary(hyperparameters.begun(self.folder, self.task, self.config))
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._events is None:  # another process than the first
+            return
         try:
             self._events.close()
         except OSError:
@@ -112,6 +134,7 @@ class Run:
         if kind is None and backend != self._environment["backend"]:
             write_json(self.folder / "env.json", {**self._environment, "backend": backend})
 
+    @processes.by_first
     def log(self, episodes: int, scalars: Mapping[str, float]) -> None:
         """One line of metrics.jsonl and TensorBoard scalars; names are grouped ``train/ eval/ plasticity/ time/``."""
         path = self.folder / "metrics.jsonl"
@@ -123,10 +146,12 @@ class Run:
             for name, value in scalars.items():
                 self._events.add_scalar(name, value, episodes)
 
+    @processes.by_first
     def figure(self, name: str, figure: Figure, episodes: int) -> None:
         """A figure as ``figures/<name>.png`` and in TensorBoard."""
         _draw(self.folder, self._events, name, figure, episodes)
 
+    @processes.by_first
     def conclude(self, metrics: Mapping[str, float], episodes: int) -> None:
         """What came out, for TensorBoard: scalars ``result/<name>``, and that the run has ended."""
         with writing(self.folder):
@@ -134,19 +159,23 @@ class Run:
                 self._events.add_scalar(f"result/{name}", value, episodes)
             self._events.file_writer.add_summary(hyperparameters.ended(), episodes)
 
+    @processes.by_first
     def images(self, name: str, images: Tensor, episodes: int) -> None:
         """Images (K, H, W) in [0, 1] side by side in TensorBoard."""
         with writing(self.folder):
             self._events.add_images(name, images.unsqueeze(1), episodes)
 
+    @processes.by_first
     def film(self, name: str, gif: bytes, episodes: int) -> None:
         """A moving picture (GIF) as ``figures/<name>.gif`` and among TensorBoard's images."""
         _show(self.folder, self._events, f"{name}.gif", gif, struct.unpack("<HH", gif[6:10]), episodes)
 
+    @processes.by_first
     def history(self) -> History:
         """All that was logged, in order."""
         return read_history(self.folder)
 
+    @processes.by_first
     def save(self, content: Mapping[str, Any]) -> None:
         """The checkpoint, replaced whole."""
         with writing(self.folder):

@@ -35,6 +35,7 @@ import torch
 import tyro
 
 from plastic.errors import UserError
+from plastic.experiment import processes
 from plastic.experiment.checkpoint import check_same
 from plastic.experiment.conduct import refuse_other_layout
 from plastic.experiment.grid import Cell, Condition, conditions
@@ -61,6 +62,7 @@ class Arguments:
 
 def main(arguments: Arguments, commands: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Run what is not done yet; returns what sweep.json holds. SystemExit with status 1 if a cell failed."""
+    processes.require_one("a sweep")
     grid = conditions(commands)
     cells = {condition.name: condition.cells(arguments.out) for condition in grid}
     trained = sum(not cell.after for group in cells.values() for cell in group)

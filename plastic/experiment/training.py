@@ -1,6 +1,6 @@
 """The training loop of every command: it counts, watches the clock and the signals, logs and saves.
 
-Losses stay on the device between two evaluations, so nothing waits for them.
+Losses stay on the device between two evaluations, so nothing waits for them. Several processes go through it in step.
 """
 
 import math
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from plastic.errors import UserError
+from plastic.experiment import processes
 from plastic.experiment.options import Diverged
 from plastic.experiment.run import Run
 from plastic.experiment.signals import Interrupted, Signals
@@ -94,32 +95,39 @@ def train(
         run.log(progress.episodes, scalars)
         progress.logged = progress.episodes
         shown = "  ".join(f"{name} {scalars[name]:.4f}" for name in scalars if name.startswith(("train/", "eval/")))
+        if not processes.first():
+            return
         if bar.disable:
             print(f"{run.task} {progress.episodes}/{episodes} episodes  {progress.seconds:.0f} s  {shown}", flush=True)
         else:
             bar.set_postfix_str(shown)
 
-    bar = tqdm(total=episodes, initial=progress.episodes, unit="ep", disable=None, file=sys.stderr, dynamic_ncols=True)
+    off = None if processes.first() else True
+    bar = tqdm(total=episodes, initial=progress.episodes, unit="ep", disable=off, file=sys.stderr, dynamic_ncols=True)
     with Signals() as signals, bar:
+        watch = processes.Watch(started, progress.seconds, signals)
         while progress.episodes < episodes and progress.seconds < limit:
             progress.record(step())
             progress.episodes += batch
-            progress.seconds = time.monotonic() - started
+            progress.seconds = watch.look(1)
             bar.update(batch)
             if due(progress.episodes) or progress.episodes >= episodes:
                 _check_finite(progress, parts, batch)
+                progress.seconds = watch.look()
                 report(bar)
                 save()
-                progress.seconds = time.monotonic() - started
-            if signals.received is not None:
+                progress.seconds = watch.look()
+            if watch.signal is not None:
                 break
         if progress.recorded:  # a signal or --max-seconds ended it between two evaluations
             _check_finite(progress, parts, batch)
             save()  # before the report: resumed, the run goes on as if it had not stopped here
-            if signals.received is None:
+            watch.look()
+            if watch.signal is None:
                 report(bar)
-        if signals.received is not None:
-            raise Interrupted(signals.received, f"interrupted at {progress.episodes} episodes; checkpoint saved")
+                watch.look()
+        if watch.signal is not None:
+            raise Interrupted(watch.signal, f"interrupted at {progress.episodes} episodes; checkpoint saved")
     return progress
 
 

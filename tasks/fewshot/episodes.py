@@ -96,14 +96,22 @@ def as_input(images: Tensor) -> Tensor:
     return images.unsqueeze(1).float() / 255
 
 
-def distorted(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def distorted(
+    images: Tensor,
+    strength: float,
+    generator: torch.Generator,
+    of: int | None = None,
+    mine: slice = slice(None),
+) -> Tensor:
     """A random small affine map for each image (B, 1, S, S) of white paper = 1: what a hand does anyway.
+
+    The images may be those that are ``mine`` of so many: chance then goes on as if all had been distorted.
 
     At strength 1: up to 10 degrees of rotation, 15% of scale on each axis, 0.15 of shear, a tenth of the half-width of
     shift.
     """
-    unit = 2 * torch.rand(6, len(images), generator=generator, device=images.device) - 1
-    unit = unit * strength
+    unit = 2 * torch.rand(6, of or len(images), generator=generator, device=images.device) - 1
+    unit = unit[:, mine] * strength
     angle = unit[0] * math.radians(10)
     wide, high = torch.exp(0.15 * unit[1]), torch.exp(0.15 * unit[2])
     shear, right, down = 0.15 * unit[3], 0.1 * unit[4], 0.1 * unit[5]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plastic import PlasticLinear
+from plastic.experiment import processes
 from tasks.fewshot.episodes import Episodes, in_random_order, support_labels, take_turns
 
 if TYPE_CHECKING:
@@ -36,7 +37,37 @@ def activation(config: "Config", layer: int) -> nn.Module:
 
 def norm(config: "Config", features: int) -> nn.Module:
     """Over the batch, with plain averages for tests (see ``calibrate``); or over the features of one drawing."""
-    return nn.BatchNorm2d(features, momentum=None) if config.norm == "batch" else nn.GroupNorm(1, features)
+    return BatchNorm(features, momentum=None) if config.norm == "batch" else nn.GroupNorm(1, features)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Over the joined batch, where several processes have a share of it each (torch's own way to do so needs GPUs)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or processes.count() == 1:
+            normalised: Tensor = super().forward(input)
+            return normalised
+        maps = input.to(self.weight.dtype)
+        variance, mean = torch.var_mean(maps, (0, 2, 3), correction=0)  # (C,)
+        size = torch.full_like(mean, maps[:, 0].numel())
+        sizes, means, variances = processes.gathered(
+            torch.stack([size, mean, variance])[None], processes.count()
+        ).unbind(1)
+        total = sizes.sum(0)
+        mean = (sizes / total * means).sum(0)
+        variance = (sizes / total * (variances + (means - mean).square())).sum(0)
+        self.remember(mean.detach(), variance.detach() * total / (total - 1))
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return ((maps - mean[:, None, None]) * scale[:, None, None] + self.bias[:, None, None]).to(input.dtype)
+
+    def remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Take these into the plain averages over what was seen."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        for average, value in ((self.running_mean, mean), (self.running_var, variance)):
+            average += (value - average) / self.num_batches_tracked
 
 
 class EpisodeNorm(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from plastic.experiment import processes
 from tasks.fewshot.episodes import Episodes, as_input, distorted
 
 if TYPE_CHECKING:
@@ -18,9 +19,11 @@ WARM_UP = 0.02  # share of the episodes in which the cosine schedule rises
 
 
 def inputs_of(config: "Config", images: Tensor, numbers: Tensor, chance: torch.Generator) -> Tensor:
-    """The images of these numbers as a training episode shows them, (M, 1, S, S)."""
-    inputs = as_input(images[numbers.flatten()])
-    return distorted(inputs, config.distortion, chance) if config.distortion else inputs
+    """The images of these numbers as a training episode shows them, (M, 1, S, S); each of several processes a share."""
+    count = numbers.numel()
+    mine = processes.share(count).mine
+    inputs = as_input(images[numbers.flatten()[mine]])
+    return distorted(inputs, config.distortion, chance, count, mine) if config.distortion else inputs
 
 
 def loss_of(
@@ -28,13 +31,14 @@ def loss_of(
 ) -> dict[str, Tensor]:
     """Loss and accuracy of a batch, all of whose drawings are embedded in one call.
 
+    Several processes each embed a share of the drawings, which is nearly all of the work; what follows each does whole.
     ``images`` are all drawings in all rotations, uint8 (4 * C * D, S, S).
     """
     numbers = torch.cat([episodes.support, episodes.queries], 1)  # (B, N * K + Q)
     inputs = inputs_of(config, images, numbers, chance)
     with torch.autocast(inputs.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         features = learner.embed(inputs)
-    drawings = features.to(inputs.dtype).unflatten(0, numbers.shape)
+    drawings = processes.gathered(features.to(inputs.dtype), numbers.numel()).unflatten(0, numbers.shape)
     logits, wanted = learner.lesson(drawings, episodes, config, chance)
     if config.loss == "binary":
         loss = F.binary_cross_entropy(logits.softmax(-1), F.one_hot(wanted, logits.shape[-1]).to(logits.dtype))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from plastic.experiment import Estimate, Progress, Run, Stateful, estimate, generator, train
+from plastic.experiment import Estimate, Progress, Run, Stateful, estimate, generator, processes, train
 from tasks.recall.networks import Network, build
 from tasks.recall.options import RecallOptions
 from tasks.recall.schedule import Chance, Episode
@@ -51,18 +51,22 @@ def learn(config: RecallOptions, run: Run, trial: Trial, facts: Mapping[str, Any
     updates = math.ceil(config.episodes / config.batch)
     rate = LambdaLR(optimizer, lambda done: (1 + math.cos(math.pi * done / updates)) / 2 if config.decay else 1.0)
     chance = Chance.of(config.seed, "episodes", run.device)
+    mine, weight = processes.share(config.batch)
 
     def step() -> dict[str, Tensor]:
         practice = trial.brief if rate.last_epoch * config.batch < config.brief else trial.practice
         episodes = practice(config.batch, chance)
+        if weight < 1:
+            episodes = episodes.part(mine)
         answer = network(episodes)
         loss = squared_error(episodes, answer).mean()
         optimizer.zero_grad()
         loss.backward()
+        seen = {name: values.mean() for name, values in trial.watch(episodes, answer.detach()).items()}
+        scalars = processes.averaged(network.parameters(), {"loss": loss, **seen}, weight)
         optimizer.step()
         rate.step()
-        seen = trial.watch(episodes, answer.detach())
-        return {"loss": loss, **{name: values.mean() for name, values in seen.items()}}
+        return scalars
 
     def evaluate(episodes: int) -> dict[str, float]:
         glance = Chance.of(config.seed, "glance", run.device)

@@ -1,14 +1,16 @@
 """The options that the tasks of recall share."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from plastic.experiment import Options, require
+from plastic.experiment import Options, processes, require
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecallOptions(Options):
     """A network, a schedule, and how long it learns. Each task sets the defaults of its own."""
+
+    SHARED: ClassVar[bool] = True
 
     model: Literal["plastic", "rnn", "lstm"] = "plastic"
     """plastic; rnn: the same network without a trace; lstm: long short-term memory"""
@@ -60,6 +62,11 @@ class RecallOptions(Options):
         for name in ("cycles", "presentation", "test_steps", "episodes", "batch", "eval_every"):
             value = getattr(self, name)
             require(value >= 1, f"--{name.replace('_', '-')}: expected at least 1, got {value}")
+        require(
+            self.batch >= processes.started(),
+            f"--batch {self.batch}: {processes.started()} processes share the episodes of an update; "
+            "give at least one for each",
+        )
         for name in ("gap", "extra_units", "brief"):
             value = getattr(self, name)
             require(value >= 0, f"--{name.replace('_', '-')}: expected 0 or more, got {value}")

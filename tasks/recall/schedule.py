@@ -81,6 +81,12 @@ class Episode(NamedTuple):
     items: Tensor
     """(B, K, n): all that was shown"""
 
+    def part(self, mine: slice) -> Self:
+        """Some of the B episodes."""
+        input, clamp = self.input[:, mine], self.clamp[:, mine]
+        target, hidden, items = self.target[mine], self.hidden[mine], self.items[mine]
+        return self._replace(input=input, clamp=clamp, target=target, hidden=hidden, items=items)
+
 
 def orders(schedule: Schedule, chance: torch.Generator) -> list[int]:
     """Which item each presentation shows, cycles * K: all of them in every cycle, each time in a new order.

@@ -92,8 +92,9 @@ def test_the_description_and_the_environment(finished):
     assert described["dataset"] == "noise"
     assert described["config"] == Config(device="cpu", episodes=16, every=8, draw=True).identity()
     environment = json.loads((finished / "env.json").read_text())
-    keys = {"python", "torch", "cuda", "platform", "machine", "device", "threads", "backend", "git"}
+    keys = {"python", "torch", "cuda", "platform", "machine", "device", "processes", "threads", "backend", "git"}
     assert set(environment) == keys
+    assert environment["processes"] == 1
     assert environment["backend"] in ("torch", "compiled", "compiled on first use")
     assert environment["git"] is None or set(environment["git"]) == {"commit", "dirty"}
 

@@ -1,7 +1,8 @@
 """A task with six weights that trains in milliseconds, as a function and as a command.
 
 As a command it listens to the environment: KILL_AT=n kills it at its n-th write to the run folder, PAUSE=s makes a
-step take s seconds more, DIVERGE_AT=n makes the n-th loss NaN, WARN=text warns once.
+step take s seconds more, DIVERGE_AT=n makes the n-th loss NaN, WARN=text warns once, CLOCK=n makes its clock go n
+times as fast.
 """
 
 import os
@@ -16,7 +17,19 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from plastic.experiment import Options, Outcome, Presets, Progress, Run, command, conduct, estimate, generator, train
+from plastic.experiment import (
+    Options,
+    Outcome,
+    Presets,
+    Progress,
+    Run,
+    command,
+    conduct,
+    estimate,
+    generator,
+    processes,
+    train,
+)
 from plastic.experiment.figures import matrices
 
 
@@ -25,6 +38,7 @@ class Config(Options):
     """Regression on noise."""
 
     MODULE: ClassVar[str] = "tiny_task"
+    SHARED: ClassVar[bool] = True
     PRESETS: ClassVar[Presets] = {
         "quick": {"episodes": 6},
         "default": {},
@@ -74,12 +88,15 @@ class Task:
         self.steps += 1
         factor = self.on_step(self.steps) if self.on_step else 1.0
         inputs = torch.randn(self.config.batch, self.config.sizes[0], generator=self.chance)
-        loss = factor * self.network(inputs).square().mean()
+        mine, weight = processes.share(self.config.batch)
+        loss = factor * self.network(inputs[mine]).square().mean()
         self.optimizer.zero_grad()
         loss.backward()
+        scalars = {"loss": loss, "input": inputs[mine].mean()}
+        scalars = processes.averaged(self.network.parameters(), scalars, weight)
         self.optimizer.step()
         self.schedule.step()
-        return {"loss": loss, "input": inputs.mean()}
+        return scalars
 
     def evaluate(self, run: Run, episodes: int) -> dict[str, float]:
         self.evaluated.append(episodes)
@@ -109,6 +126,8 @@ def main(config: Config, on_step: Callable[[int], float] | None = None) -> dict[
 def _listen(environ: dict[str, str]) -> Callable[[int], float]:
     if text := environ.get("WARN"):
         warnings.warn(text, stacklevel=1)
+    rate, monotonic = float(environ.get("CLOCK", 1)), time.monotonic
+    time.monotonic = lambda: rate * monotonic()
     kill_at, diverge_at = int(environ.get("KILL_AT", 0)), int(environ.get("DIVERGE_AT", 0))
     pause, writes = float(environ.get("PAUSE", 0)), 0
     folder = sys.argv[sys.argv.index("--out") + 1]
