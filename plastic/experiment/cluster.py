@@ -123,27 +123,23 @@ class Submitted(Job):
         if not self._job.done():
             self._look()
             return False
-        how, log = self._outcome()
+        paths, how = self._job.paths, self._job.state
+        if told := paths.result_pickle.exists():
+            kind, trace = pickle.loads(paths.result_pickle.read_bytes())
+            how = "COMPLETED" if kind == "success" else trace.strip().splitlines()[-1].partition(": ")[2]
         fine, self._done = how == "COMPLETED", self._done or time.monotonic()
         if fine and self.cell.result() is None and time.monotonic() - self._done < LATE:
             return False
         self._record.unlink(missing_ok=True)
-        self._settle(fine, how, log)
+        self._settle(fine, how)
+        if self.state == "failed" and not told:  # the cell never came to an end that it could tell of
+            self.note = f"job {self.id} {how}  ({paths.stderr})"
         return True
 
     def _look(self) -> None:
         """Whether it is queued or running, as sacct said last."""
         self.state = "running" if self._job.state == "RUNNING" else "queued"
         self.note = f"job {self.id}" if self.state == "queued" else ""
-
-    def _outcome(self) -> tuple[str, Path]:
-        """How it ended, and the log that says more: the cell's, or the job's where the cell never came to its end."""
-        paths = self._job.paths
-        if not paths.result_pickle.exists():
-            return self._job.state, paths.stderr
-        kind, trace = pickle.loads(paths.result_pickle.read_bytes())
-        how = "COMPLETED" if kind == "success" else trace.strip().splitlines()[-1].partition(": ")[2]
-        return how, self._log
 
 
 def executor(out: Path, partition: str | None, minutes: int, cpus: int, gpus: int) -> Any:

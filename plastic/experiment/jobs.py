@@ -110,7 +110,7 @@ class Job:
             self.state = "done" if self.result else "waiting"
         else:
             status = self._process.returncode
-            self._settle(status == 0, f"killed by signal {-status}" if status < 0 else f"status {status}", self._log)
+            self._settle(status == 0, f"killed by signal {-status}" if status < 0 else f"status {status}")
         return True
 
     def _gone(self) -> bool:
@@ -120,12 +120,12 @@ class Job:
             lock.close()
         return lock is not None
 
-    def _settle(self, fine: bool, how: str, log: Path) -> None:
+    def _settle(self, fine: bool, how: str) -> None:
         """Done if there is a result, else failed, with what it said last."""
         self.result = self.cell.result() if fine else None
         self.state = "done" if self.result else "failed"
         if self.state == "failed":
-            self.note = f"{how}: {_last_line(log)}  ({log})" if log.exists() else how
+            self.note = f"{how}: {_last_line(self._log)}  ({self._log})"
 
     def send(self, signum: int) -> None:
         if self._pid is not None and not self._gone():
@@ -233,8 +233,10 @@ def _latest(path: Path) -> dict[str, Any]:
 
 
 def _last_line(path: Path) -> str:
-    lines = [line for line in _tail(path).splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    with suppress(OSError):
+        lines = [line for line in _tail(path).splitlines() if line.strip()]
+        return lines[-1] if lines else "it said nothing"
+    return "it has not begun"
 
 
 def _tail(path: Path) -> str:
