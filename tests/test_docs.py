@@ -91,7 +91,8 @@ def test_commands_are_understood(page):
 def test_options_in_the_text_are_those_of_its_commands(page):
     """Red when the text speaks of an option that none of the page's commands has (``--cycle``)."""
     modules = {importlib.import_module(module) for module, *_ in commands(page)}
-    classes = [m.Config for m in modules if isinstance(getattr(m, "Config", None), type)]
+    found = [getattr(module, "Config", getattr(module, "Arguments", None)) for module in modules]
+    classes = [config for config in found if isinstance(config, type)]
     for code in inline(page):
         if code.startswith("--"):
             assert any(accepted(config, code) for config in classes), code

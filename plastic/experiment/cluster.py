@@ -126,7 +126,7 @@ class Submitted(Job):
         paths, how = self._job.paths, self._job.state
         if told := paths.result_pickle.exists():
             kind, trace = pickle.loads(paths.result_pickle.read_bytes())
-            how = "COMPLETED" if kind == "success" else trace.strip().splitlines()[-1].partition(": ")[2]
+            how = "COMPLETED" if kind == "success" else trace.strip().splitlines()[-1].partition(": ")[2].rstrip(".")
         fine, self._done = how == "COMPLETED", self._done or time.monotonic()
         if fine and self.cell.result() is None and time.monotonic() - self._done < LATE:
             return False
