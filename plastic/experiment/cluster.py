@@ -51,6 +51,7 @@ class Command:
         with open(self.folder / "log.txt", "ab") as log, open(self.folder / LOCK, "a") as lock:
             with suppress(OSError):  # some shared file systems have no locks
                 fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.truncate(0)  # no process of the machine of a sweep has it
             self.process = subprocess.Popen(
                 self.words,
                 stdout=log,
@@ -85,7 +86,9 @@ class Submitted(Job):
         super().__init__(cell)
         self._executor, self._done = executor, 0.0
         self._job: Any = None
-        if self.state == "waiting" and self._record.exists():
+        if self.state == "done":
+            self._record.unlink(missing_ok=True)
+        elif self._record.exists():
             self._job = executor.job_class(executor.folder, read_json(self._record)["job"])
 
     @property

@@ -18,14 +18,8 @@ from plastic.experiment.run import writing
 from plastic.experiment.statistics import in_words
 
 State = Literal["waiting", "queued", "running", "done", "failed", "stopped"]
-URGENCY: tuple[State, ...] = (
-    "failed",
-    "running",
-    "queued",
-    "stopped",
-    "waiting",
-    "done",
-)  # who stays on a small screen
+# which rows stay on a small screen
+URGENCY: tuple[State, ...] = ("failed", "running", "queued", "stopped", "waiting", "done")
 TAIL = 8192  # bytes at the end of a log that hold its last line
 LOCK = ".lock"  # in a folder that is worked on
 
@@ -116,8 +110,9 @@ class Job:
     def _gone(self) -> bool:
         if self._process is not None:
             return self._process.poll() is not None
-        if (lock := claim(self.cell.folder)) is not None:
-            lock.close()
+        with writing(self.cell.folder):
+            if (lock := claim(self.cell.folder)) is not None:
+                lock.close()
         return lock is not None
 
     def _settle(self, fine: bool, how: str) -> None:
@@ -129,11 +124,12 @@ class Job:
 
     def send(self, signum: int) -> None:
         if self._pid is not None and not self._gone():
-            os.kill(self._pid, signum)
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signum)
 
     def kill(self) -> None:
         """With all that it started."""
-        if self._pid is not None:
+        if self._pid is not None and not self._gone():
             with suppress(ProcessLookupError):
                 os.killpg(self._pid, signal.SIGKILL)
             self.wait()

@@ -14,8 +14,7 @@ results side by side are printed at the end, and kept in ``<out>/sweep.json``.
 
 The same line again goes on: a cell is done when its result.json exists, one that was begun continues from its
 checkpoint, and one that a killed sweep left at work is waited for. Ctrl-C and SIGTERM are passed on, and each cell
-saves a checkpoint; a second Ctrl-C kills. A cell that fails stops no other; it is named at the end, and the status is
-1.
+saves a checkpoint; a second Ctrl-C kills. A cell that fails stops no other; it is named at the end, with status 1.
 
 ``--jobs`` cells run at a time and share the cores, by OMP_NUM_THREADS unless that is set already; with GPUs each sees
 one of them, in turn. With ``--cluster slurm`` each cell is a job of a cluster instead (``cluster.py``).
@@ -105,7 +104,7 @@ def _slots(arguments: Arguments, cells: int) -> list[dict[str, str]]:
     """
     require(arguments.jobs is None or arguments.jobs >= 1, f"--jobs: expected at least 1, got {arguments.jobs}")
     if arguments.cluster:  # the GPUs are the cluster's to give
-        return [{"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(arguments.cpus))}] * (arguments.jobs or cells)
+        return [{"OMP_NUM_THREADS": str(arguments.cpus)}] * (arguments.jobs or cells)
     count, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
     found = visible.split(",")[:count] if visible else [str(number) for number in range(count)]
     wanted = len(found) if arguments.gpus is None else arguments.gpus

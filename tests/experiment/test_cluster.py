@@ -25,7 +25,7 @@ LIGHT = ("python", "-m", "light_task")
 def surroundings(monkeypatch, tmp_path):
     """Cells find the commands of the tests; nobody waits for long."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), os.getcwd()]))
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setattr(cluster, "POLL", 0.02)
     monkeypatch.setattr(cluster, "ASKED", 0.1)
     monkeypatch.setattr(cluster, "LATE", 0.1)
