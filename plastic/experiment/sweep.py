@@ -1,4 +1,4 @@
-"""A grid of commands, options and seeds over this machine's cores and GPUs.
+"""A grid of commands, options and seeds over this machine's cores and GPUs, or over a cluster.
 
     python -m plastic.experiment.sweep --out runs/rules --jobs 2 -- \\
         python -m tasks.omniglot --preset quick --seeds 3 --rule hebb,oja --alpha full,shared
@@ -49,7 +49,7 @@ POLL = 0.2  # seconds between two looks at the cells
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """A grid of commands over this machine: [options] -- python -m tasks.omniglot --seeds 3 --rule hebb,oja"""
+    """A grid of commands over this machine or a cluster: [options] -- python -m tasks.omniglot --seeds 3 --rule hebb,oja"""
 
     out: Path
     """folder of the sweep, with one for each condition; the same again goes on"""

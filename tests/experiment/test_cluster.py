@@ -187,14 +187,17 @@ def test_a_folder_that_is_worked_on_is_left_alone(folder, slurm, meanwhile):
     cell.mkdir(parents=True)
     lock = jobs.claim(cell)
     assert lock is not None
-    seen = []
+    seen, inode = [], os.fstat(lock.fileno()).st_ino
+
+    def stands() -> bool:
+        held = Path("/proc/locks").read_text().splitlines()
+        return any("-> FLOCK" in line and f":{inode} " in line for line in held) or (cell / "calls").exists()
 
     def let() -> None:
-        time.sleep(0.5)
         seen.append((cell / "calls").exists())
         lock.close()
 
-    meanwhile(lambda: (slurm.folder / "1" / "session").exists() and (cell / "log.txt").exists(), let)
+    meanwhile(stands, let)
     run(folder)
     assert seen == [False]
 
