@@ -49,7 +49,7 @@ POLL = 0.2  # seconds between two looks at the cells
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """A grid of commands over this machine or a cluster: [options] -- python -m tasks.omniglot --seeds 3 --rule hebb,oja"""
+    """A grid of commands, here or on a cluster: [options] -- python -m tasks.omniglot --seeds 3 --rule hebb,oja"""
 
     out: Path
     """folder of the sweep, with one for each condition; the same again goes on"""
