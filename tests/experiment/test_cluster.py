@@ -276,7 +276,8 @@ def test_an_option_that_makes_no_sense(folder, given, message):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("sbatch") is None, reason="needs Slurm")
 def test_a_real_slurm(folder, capsys, meanwhile, monkeypatch):
-    """Red if the imitation is not like it: four cells, one fails, one is cancelled and goes on with the same line."""
+    """Red if the imitation is not like it: a cell fails, one is cancelled and goes on with the same line. Where nodes
+    do not share /tmp, pytest wants a --basetemp that they do."""
     monkeypatch.setattr(cluster, "ASKED", 2)
     hanging = folder / "light_task_mode=hang"
 
