@@ -421,18 +421,18 @@ def test_a_cell_that_a_killed_sweep_left_is_waited_for(folder, left, capsys):
     def end() -> None:
         time.sleep(1)
         seen.extend([second.exists(), len(calls(folder))])
-        os.kill(pid, signal.SIGTERM)
-        second.mkdir()
+        second.mkdir(exist_ok=True)
         (second / "checkpoint.pt").touch()  # with one it ends
+        os.kill(pid, signal.SIGTERM)
 
     thread = threading.Thread(target=end)
     thread.start()
-    run(folder, "--mode", "hang", "--rule", "a,b", jobs=1)
+    run(folder, "--mode", "hang", "--rule", "b,a", jobs=1)
     thread.join()
     assert seen == [False, 1]
     assert [len(found) for found in calls(folder).values()] == [2, 1]
     assert (first / "result.json").exists()
-    assert capsys.readouterr().out.count("running  light_task_rule=a") == 1
+    assert "running  light_task_rule=a" in capsys.readouterr().out
 
 
 def test_a_signal_reaches_what_a_killed_sweep_left(folder, left, signalled, once_shown):
@@ -440,7 +440,7 @@ def test_a_signal_reaches_what_a_killed_sweep_left(folder, left, signalled, once
     pid = left("hang")
     once_shown(lambda: signalled(signal.SIGTERM, cells=1))
     with pytest.raises(Interrupted):
-        run(folder, "--mode", "hang", "--rule", "a,b", jobs=1)
+        run(folder, "--mode", "hang", "--rule", "b,a", jobs=1)
     assert not alive(pid)
     assert (folder / "light_task_rule=a" / "checkpoint.pt").exists()
 
@@ -450,7 +450,7 @@ def test_a_second_signal_kills_what_a_killed_sweep_left(folder, left, signalled,
     pid = left("deaf")
     once_shown(lambda: signalled(signal.SIGTERM, cells=1, again=True))
     with pytest.raises(Interrupted):
-        run(folder, "--mode", "deaf", "--rule", "a,b", jobs=1)
+        run(folder, "--mode", "deaf", "--rule", "b,a", jobs=1)
     until(lambda: not alive(pid), 5)
 
 
