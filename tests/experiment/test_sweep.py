@@ -41,6 +41,7 @@ def calls(out: Path) -> dict[str, list[dict[str, Any]]]:
     return {
         str(path.parent.relative_to(out)): [json.loads(line) for line in path.read_text().splitlines()]
         for path in sorted(out.rglob("calls"))
+        if path.stat().st_size
     }
 
 
