@@ -280,6 +280,8 @@ def test_an_option_that_makes_no_sense(folder, given, message):
 def test_a_real_slurm(folder, capsys, meanwhile, monkeypatch):
     """Red if the imitation is not like it: a cell fails, one is cancelled and goes on with the same line. Where nodes
     do not share /tmp, pytest wants a --basetemp that they do."""
+    if subprocess.run(["sacct"], capture_output=True).returncode:
+        pytest.skip("Slurm is installed here but does not run")
     monkeypatch.setattr(cluster, "ASKED", 2)
     hanging = folder / "light_task_mode=hang"
 
