@@ -92,14 +92,15 @@ def test_options_in_the_text_are_those_of_its_commands(page):
     """Red when the text speaks of an option that none of the page's commands has (``--cycle``)."""
     modules = {importlib.import_module(module) for module, *_ in commands(page)}
     classes = [m.Config for m in modules if isinstance(getattr(m, "Config", None), type)]
+    classes += [m.Arguments for m in modules if m is sweep]
     for code in inline(page):
         if code.startswith("--"):
             assert any(accepted(config, code) for config in classes), code
 
 
-def accepted(config: type[Options], code: str) -> bool:
+def accepted(config: type[Options] | type[sweep.Arguments], code: str) -> bool:
     option, *values = shlex.split(code)
-    if not values:
+    if not values or config is sweep.Arguments:
         return option.removeprefix("--").removeprefix("no-").replace("-", "_") in config.__dataclass_fields__
     try:
         parse(config, [option, *values])

@@ -1,62 +1,142 @@
 """A sweep's cells as they run: the processes, a live table of them, and the results side by side."""
 
+import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, ClassVar, Literal
 
 from plastic.experiment.grid import Cell
 from plastic.experiment.run import writing
 from plastic.experiment.statistics import in_words
 
-State = Literal["waiting", "running", "done", "failed", "stopped"]
-URGENCY: tuple[State, ...] = ("failed", "running", "stopped", "waiting", "done")  # which rows stay on a small screen
+State = Literal["waiting", "queued", "running", "done", "failed", "stopped"]
+# which rows stay on a small screen
+URGENCY: tuple[State, ...] = ("failed", "running", "queued", "stopped", "waiting", "done")
 TAIL = 8192  # bytes at the end of a log that hold its last line
+LOCK = ".lock"  # in a folder that is worked on
+
+
+def claim(folder: Path) -> IO[str] | None:
+    """A lock on the folder, which holds until it is closed everywhere it was passed on to; None if there is one."""
+    lock = os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return lock
 
 
 class Job:
-    """A cell and its process."""
+    """A cell and its process, which holds the lock on the cell's folder as long as it lives."""
+
+    lasting: ClassVar[bool] = False
+    """whether it goes on when the sweep ends"""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.result = cell.result()
         self.state: State = "done" if self.result else "waiting"
+        self.slot: Mapping[str, str] | None = None
+        """the environment that it was started in, and leaves to another"""
         self.note = ""
         """why it failed, and where to read more"""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
 
-    def start(self, slot: Mapping[str, str], lock: int) -> None:
-        """In a session of its own, so that Ctrl-C reaches the sweep alone; ``lock`` stays open in it."""
-        self.slot, self._started = slot, time.monotonic()
+    @property
+    def active(self) -> bool:
+        return self.state in ("queued", "running")
+
+    def find(self) -> bool:
+        """Whether a sweep that was killed left a process at work on the cell, which is ours from now on."""
+        with writing(self.cell.folder):
+            if self.state == "waiting" and self.cell.folder.exists() and (lock := self._claim()):
+                lock.close()
+        return self.active
+
+    def start(self, slot: Mapping[str, str]) -> None:
+        """In a session of its own, so that Ctrl-C reaches the sweep alone."""
+        self.slot = slot
         with writing(self.cell.folder):
             self.cell.folder.mkdir(parents=True, exist_ok=True)
-            with open(self._log, "ab") as log:
-                self.process = subprocess.Popen(
+            if (lock := self._claim()) is None:
+                return
+            with lock, open(self._log, "ab") as log:
+                lock.truncate()
+                self._process = subprocess.Popen(
                     self.cell.words,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, **slot},
                     start_new_session=True,
-                    pass_fds=(lock,),
+                    pass_fds=(lock.fileno(),),
                 )
+                self._pid = self._process.pid
+                lock.write(str(self._pid))  # for a sweep that finds it
         self.state = "running"
+
+    def _claim(self) -> IO[str] | None:
+        """The lock; None where another's process has it, which then is the cell's."""
+        lock = claim(self.cell.folder)
+        if lock is None:
+            known = (self.cell.folder / LOCK).read_text()
+            self.state, self._process, self._pid = "running", None, int(known) if known else None
+        return lock
 
     def ended(self) -> bool:
         """Whether it came to its end since the last call, which settles its state."""
-        if self.state != "running" or (status := self.process.poll()) is None:
+        if self.state != "running" or not self._gone():
             return False
-        self.result = self.cell.result() if status == 0 else None
+        if self._process is None:  # what a sweep left: nobody knows its status
+            self.result = self.cell.result()
+            self.state = "done" if self.result else "waiting"
+        else:
+            status = self._process.returncode
+            self._settle(status == 0, f"killed by signal {-status}" if status < 0 else f"status {status}")
+        return True
+
+    def _gone(self) -> bool:
+        if self._process is not None:
+            return self._process.poll() is not None
+        with writing(self.cell.folder):
+            if (lock := claim(self.cell.folder)) is not None:
+                lock.close()
+        return lock is not None
+
+    def _settle(self, fine: bool, how: str) -> None:
+        """Done if there is a result, else failed, with what it said last."""
+        self.result = self.cell.result() if fine else None
         self.state = "done" if self.result else "failed"
         if self.state == "failed":
-            how = f"killed by signal {-status}" if status < 0 else f"status {status}"
             self.note = f"{how}: {_last_line(self._log)}  ({self._log})"
-        return True
+
+    def send(self, signum: int) -> None:
+        if self._pid is not None and not self._gone():
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signum)
+
+    def kill(self) -> None:
+        """With all that it started."""
+        if self._pid is not None and not self._gone():
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+            self.wait()
+
+    def wait(self) -> None:
+        while not self._gone():
+            time.sleep(0.02)
 
     @property
     def _log(self) -> Path:
@@ -66,7 +146,7 @@ class Job:
         """Name, state, episodes, seconds of training, and the main metric."""
         if self.result is not None:
             found = [str(self.result["episodes"]), f"{self.result['seconds']:.0f}", main_metric(self.result)]
-        elif self.state == "failed":
+        elif self.note:
             found = ["", "", self.note]
         else:
             latest = _latest(self.cell.folder / "metrics.jsonl")
@@ -149,8 +229,10 @@ def _latest(path: Path) -> dict[str, Any]:
 
 
 def _last_line(path: Path) -> str:
-    lines = [line for line in _tail(path).splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    with suppress(OSError):
+        lines = [line for line in _tail(path).splitlines() if line.strip()]
+        return lines[-1] if lines else "it said nothing"
+    return "it has not begun"
 
 
 def _tail(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A grid of commands, options and seeds over this machine's cores and GPUs.
+"""A grid of commands, options and seeds over this machine's cores and GPUs, or over a cluster.
 
     python -m plastic.experiment.sweep --out runs/rules --jobs 2 -- \\
         python -m tasks.omniglot --preset quick --seeds 3 --rule hebb,oja --alpha full,shared
@@ -12,15 +12,14 @@ them finished and writes ``<out>/<condition>/result.json``. A command that train
 and so is a single seed; their folder is the condition's. What a cell prints is in ``log.txt`` of its folder. The
 results side by side are printed at the end, and kept in ``<out>/sweep.json``.
 
-The same line again goes on: a cell is done when its result.json exists, and one that was begun continues from its
-checkpoint. Ctrl-C and SIGTERM are passed on, and each cell saves a checkpoint; a second Ctrl-C kills. A cell that fails
-stops no other; it is named at the end, and the status is 1.
+The same line again goes on: a cell is done when its result.json exists, one that was begun continues from its
+checkpoint, and one that a killed sweep left at work is waited for. Ctrl-C and SIGTERM are passed on, and each cell
+saves a checkpoint; a second Ctrl-C kills. A cell that fails stops no other; it is named at the end, with status 1.
 
 ``--jobs`` cells run at a time and share the cores, by OMP_NUM_THREADS unless that is set already; with GPUs each sees
-one of them, in turn.
+one of them, in turn. With ``--cluster slurm`` each cell is a job of a cluster instead (``cluster.py``).
 """
 
-import fcntl
 import os
 import signal
 import sys
@@ -29,17 +28,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
 
 from plastic.errors import UserError
-from plastic.experiment import processes
+from plastic.experiment import cluster, processes
 from plastic.experiment.checkpoint import check_same
 from plastic.experiment.conduct import refuse_other_layout
 from plastic.experiment.grid import Cell, Condition, conditions
-from plastic.experiment.jobs import Job, Screen, summary
+from plastic.experiment.jobs import Job, Screen, claim, summary
 from plastic.experiment.options import program, require
 from plastic.experiment.run import read_json, remove_parts, write_json, writing
 from plastic.experiment.signals import Interrupted, Signals, interruptible
@@ -50,14 +49,22 @@ POLL = 0.2  # seconds between two looks at the cells
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """A grid of commands over this machine: [options] -- python -m tasks.omniglot --seeds 3 --rule hebb,oja"""
+    """A grid of commands, here or on a cluster: [options] -- python -m tasks.omniglot --seeds 3 --rule hebb,oja"""
 
     out: Path
     """folder of the sweep, with one for each condition; the same again goes on"""
     jobs: int | None = None
-    """cells at a time; none: one a GPU, or one a core where there is none"""
+    """cells at a time; none: one a GPU, or one a core where there is none; all of them on a cluster"""
     gpus: int | None = None
-    """GPUs to use; none: all that torch finds, 0: the cores alone"""
+    """GPUs to use; none: all that torch finds, 0: the cores alone; on a cluster those of each cell, none: 0"""
+    cluster: Literal["slurm"] | None = None
+    """where the cells are queued; none: they run here"""
+    partition: str | None = None
+    """of the cluster; none: its default"""
+    minutes: int = 60
+    """on a cluster: the time limit of a cell, which then saves a checkpoint and is queued again, three times at most"""
+    cpus: int = 1
+    """on a cluster: cores of each cell"""
 
 
 def main(arguments: Arguments, commands: Sequence[Sequence[str]]) -> dict[str, Any]:
@@ -67,15 +74,19 @@ def main(arguments: Arguments, commands: Sequence[Sequence[str]]) -> dict[str, A
     cells = {condition.name: condition.cells(arguments.out) for condition in grid}
     trained = sum(not cell.after for group in cells.values() for cell in group)
     slots = _slots(arguments, trained)
+    executor = _executor(arguments)
     with writing(arguments.out):
         arguments.out.mkdir(parents=True, exist_ok=True)
-    with _alone(arguments.out) as lock:
+    with _alone(arguments.out):
         remove_parts(arguments.out)
         _refuse_others(arguments.out, grid)
         _record(arguments.out, cells)
-        jobs = [Job(cell) for group in cells.values() for cell in group]
+        every = [cell for group in cells.values() for cell in group]
+        if executor is None:
+            cluster.refuse_submitted(every)
+        jobs = [Job(cell) if executor is None else cluster.Submitted(cell, executor) for cell in every]
         try:
-            _work(jobs, slots, lock)
+            _work(jobs, slots, POLL if executor is None else cluster.POLL)
         finally:
             record = _record(arguments.out, cells)
     table = summary(record["conditions"], cells)
@@ -93,6 +104,8 @@ def _slots(arguments: Arguments, cells: int) -> list[dict[str, str]]:
     No more of them than cells, whether these are done or not: threads, and so the last bits, outlast an interruption.
     """
     require(arguments.jobs is None or arguments.jobs >= 1, f"--jobs: expected at least 1, got {arguments.jobs}")
+    if arguments.cluster:  # the GPUs are the cluster's to give
+        return [{"OMP_NUM_THREADS": str(arguments.cpus)}] * (arguments.jobs or cells)
     count, visible = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
     found = visible.split(",")[:count] if visible else [str(number) for number in range(count)]
     wanted = len(found) if arguments.gpus is None else arguments.gpus
@@ -104,18 +117,25 @@ def _slots(arguments: Arguments, cells: int) -> list[dict[str, str]]:
     return [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)], "OMP_NUM_THREADS": threads} for i in range(jobs)]
 
 
+def _executor(arguments: Arguments) -> Any:
+    """What submits the cells; None where they run here."""
+    if arguments.cluster is None:
+        for name in ("partition", "minutes", "cpus"):
+            given = getattr(arguments, name) != getattr(Arguments, name)
+            require(not given, f"--{name} is for a cluster: add --cluster slurm, or leave it out")
+        return None
+    return cluster.executor(arguments.out, arguments.partition, arguments.minutes, arguments.cpus, arguments.gpus or 0)
+
+
 @contextmanager
-def _alone(out: Path) -> Iterator[int]:
-    """A lock on the folder, which the cells inherit: it holds as long as one of them lives, whatever ends the sweep."""
+def _alone(out: Path) -> Iterator[None]:
+    """A lock on the folder against another sweep; a cell that one left has its own."""
     with writing(out):
-        lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield lock
-    except BlockingIOError:
-        raise UserError(f"a sweep, or a cell that one left, is still at work in {out}: wait, or end it first") from None
-    finally:
-        os.close(lock)
+        lock = claim(out)
+    if lock is None:
+        raise UserError(f"a sweep is still at work in {out}: wait, or end it first")
+    with lock:
+        yield
 
 
 def _refuse_others(out: Path, grid: Sequence[Condition]) -> None:
@@ -142,24 +162,28 @@ def _record(out: Path, cells: Mapping[str, Sequence[Cell]]) -> dict[str, Any]:
     return record
 
 
-def _work(jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], lock: int) -> None:
+def _work(jobs: Sequence[Job], slots: Sequence[Mapping[str, str]], poll: float) -> None:
     """Run every job that is not done, as many at a time as there are slots. Interrupted after a signal."""
     screen, free = Screen(), list(slots)
     with interruptible(), _hanging_up(), Signals() as signals:
         try:
+            for job in jobs:
+                if job.find() and free:
+                    job.slot = free.pop(0)
             while signals.received is None:
                 for job in jobs:
-                    if job.ended():
+                    if job.ended() and job.slot is not None:
                         free.append(job.slot)
                 while free and (ready := _first(jobs)) is not None:
-                    ready.start(free.pop(0), lock)
+                    ready.start(free.pop(0))
                 screen.show(jobs)
-                if not any(job.state == "running" for job in jobs):
+                if not any(job.active for job in jobs):
                     return
-                time.sleep(POLL)
+                time.sleep(poll)
         finally:
-            _stop([job for job in jobs if job.state == "running"], signals.received or signal.SIGTERM)
-    raise Interrupted(signals.received, "interrupted: what was begun has its checkpoint; go on with the same line")
+            _stop([job for job in jobs if job.active and not job.lasting], signals.received or signal.SIGTERM)
+    kept = cluster.farewell(jobs) or "what was begun has its checkpoint; go on with the same line"
+    raise Interrupted(signals.received, f"interrupted: {kept}")
 
 
 def _first(jobs: Sequence[Job]) -> Job | None:
@@ -173,17 +197,15 @@ def _stop(running: Sequence[Job], signum: int) -> None:
     """Pass a signal on and wait for the checkpoints; one more signal kills."""
     try:
         for job in running:
-            job.process.send_signal(signum)
+            job.send(signum)
         with suppress(OSError):  # a terminal that was closed
             if running:
                 print(f"\nstopping {len(running)} running; each saves a checkpoint (Ctrl-C again: at once)", flush=True)
         for job in running:
-            job.process.wait()
+            job.wait()
     except BaseException:
         for job in running:
-            with suppress(ProcessLookupError):
-                os.killpg(job.process.pid, signal.SIGKILL)
-            job.process.wait()
+            job.kill()
         raise
     for job in running:
         job.state = "stopped"

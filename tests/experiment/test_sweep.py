@@ -1,6 +1,5 @@
 """A grid of commands over processes: what it stands for, who runs when, and what a failure or a signal leaves."""
 
-import fcntl
 import importlib
 import json
 import os
@@ -42,6 +41,7 @@ def calls(out: Path) -> dict[str, list[dict[str, Any]]]:
     return {
         str(path.parent.relative_to(out)): [json.loads(line) for line in path.read_text().splitlines()]
         for path in sorted(out.rglob("calls"))
+        if path.stat().st_size
     }
 
 
@@ -378,27 +378,84 @@ def test_a_crash_of_the_sweep_leaves_no_cell(folder, monkeypatch):
 def test_two_sweeps_do_not_share_a_folder(folder):
     """Red without the lock."""
     folder.mkdir()
-    with open(folder / ".lock", "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match=f"still at work in {folder}"):
-            run(folder)
+    with jobs.claim(folder), pytest.raises(UserError, match=f"a sweep is still at work in {folder}"):
+        run(folder)
     run(folder)
 
 
+# what a killed sweep left
+
+
+@pytest.fixture
+def left(folder, tmp_path) -> Callable[..., int]:
+    """``left("hang")``: the process of a cell whose sweep was killed."""
+
+    def left(mode: str) -> int:
+        words = ["--out", str(folder), "--jobs", "1", "--", *LIGHT, "--mode", mode, "--rule", "a,b"]
+        killed = Process(PROGRAM, words, tmp_path, PYTHONPATH=os.environ["PYTHONPATH"])
+        killed.send(signal.SIGKILL, when=lambda: bool(calls(folder))).ended()
+        ((call,),) = calls(folder).values()
+        assert alive(call["pid"])
+        return call["pid"]
+
+    return left
+
+
+@pytest.fixture
+def once_shown(monkeypatch) -> Callable[..., None]:
+    """``once_shown(act)``: when the sweep is at work, ``act()``."""
+    show = jobs.Screen.show
+
+    def once_shown(act: Callable[[], object]) -> None:
+        acts = [act]
+        monkeypatch.setattr(jobs.Screen, "show", lambda screen, found: (show(screen, found), acts and acts.pop()()))
+
+    return once_shown
+
+
+def test_a_cell_that_a_killed_sweep_left_is_waited_for(folder, left, capsys):
+    """Red if a cell does not hold its lock, the sweep fails, begins another beside it, or takes it for done."""
+    pid = left("hang")
+    first, second = (folder / f"light_task_rule={rule}" for rule in "ab")
+    seen = []
+
+    def end() -> None:
+        time.sleep(1)
+        seen.extend([second.exists(), len(calls(folder))])
+        second.mkdir(exist_ok=True)
+        (second / "checkpoint.pt").touch()  # with one it ends
+        os.kill(pid, signal.SIGTERM)
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    run(folder, "--mode", "hang", "--rule", "b,a", jobs=1)
+    thread.join()
+    assert seen == [False, 1]
+    assert [len(found) for found in calls(folder).values()] == [2, 1]
+    assert (first / "result.json").exists()
+    assert "running  light_task_rule=a" in capsys.readouterr().out
+
+
+def test_a_signal_reaches_what_a_killed_sweep_left(folder, left, signalled, once_shown):
+    """Red if the process is not known by its number, or not waited for."""
+    pid = left("hang")
+    once_shown(lambda: signalled(signal.SIGTERM, cells=1))
+    with pytest.raises(Interrupted):
+        run(folder, "--mode", "hang", "--rule", "b,a", jobs=1)
+    assert not alive(pid)
+    assert (folder / "light_task_rule=a" / "checkpoint.pt").exists()
+
+
+def test_a_second_signal_kills_what_a_killed_sweep_left(folder, left, signalled, once_shown):
+    """Red if only its own processes are killed."""
+    pid = left("deaf")
+    once_shown(lambda: signalled(signal.SIGTERM, cells=1, again=True))
+    with pytest.raises(Interrupted):
+        run(folder, "--mode", "deaf", "--rule", "b,a", jobs=1)
+    until(lambda: not alive(pid), 5)
+
+
 # as a program
-
-
-def test_a_killed_sweep_is_not_started_again_beside_its_cells(folder, tmp_path):
-    """Red if a cell does not inherit the lock."""
-    words = ["--out", str(folder), "--", *LIGHT, "--mode", "hang"]
-    killed = Process(PROGRAM, words, tmp_path, PYTHONPATH=os.environ["PYTHONPATH"])
-    killed.send(signal.SIGKILL, when=lambda: bool(calls(folder))).ended()
-    (call,) = calls(folder)["light_task"]
-    with pytest.raises(UserError, match="a cell that one left"):
-        run(folder, "--mode", "hang")
-    os.kill(call["pid"], signal.SIGTERM)
-    until(lambda: not alive(call["pid"]))
-    run(folder, "--mode", "hang")
 
 
 def test_a_terminal_that_is_closed_stops_the_cells(folder, tmp_path):
